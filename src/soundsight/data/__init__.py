@@ -1,0 +1,1 @@
+"""Data sets: a folder or a generator of clips."""

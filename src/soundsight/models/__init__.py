@@ -1,0 +1,1 @@
+"""One file per paper, top to bottom like the paper."""

@@ -1,0 +1,1 @@
+"""The trainer, its optimizers, its checkpoints and its logs."""
