@@ -62,6 +62,10 @@ class ClipSpec:
         """Duration, seconds."""
         return self.frames / self.fps
 
+    def with_frames(self, frames: int) -> "ClipSpec":
+        """The same rates and sizes for clips of another length."""
+        return dataclasses.replace(self, frames=frames)
+
 
 def _exact(fps: float) -> Fraction:
     """The rational number that a float frame rate stands for: 29.97002997 is 30000/1001."""
@@ -149,7 +153,7 @@ class Clip:
         per_frame = self.spec.samples_per_frame
         window = slice(start * per_frame, (start + frames) * per_frame)
         return self.replace(
-            spec=dataclasses.replace(self.spec, frames=frames),
+            spec=self.spec.with_frames(frames),
             video=None if self.video is None else self.video[:, start : start + frames],
             audio=None if self.audio is None else self.audio[:, window],
         )

@@ -1,0 +1,230 @@
+"""What an evaluation leaves behind: per-clip numbers, and the tidy rows made from them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass as validated
+
+from soundsight.evaluation.forecasters import REAL, SHUFFLED, TRIVIAL
+from soundsight.evaluation.intervals import Interval, bootstrap_columns
+from soundsight.media.clip import Clip, ClipSpec
+
+Rule = Literal["mean", "sequence_best", "frame_oracle"]
+"""How the K samples of a clip become one number. `mean`: their average, what one draw is worth.
+`sequence_best`: the one sample with the highest mean SSIM over the horizon, for every metric.
+`frame_oracle`: the best sample anew in each frame and each metric, as some publications do."""
+
+RULES: tuple[Rule, ...] = get_args(Rule)
+NO_RULE = "none"
+"""Rule of a row that does not choose among samples."""
+FRAME_METRICS = ("psnr", "ssim", "ssim_legacy")
+"""Scored in every frame: PSNR in dB, SSIM with data range 1, and with the published one, 2."""
+CONTROLS = (*TRIVIAL, "centre_block")
+"""What every forecaster is compared with, beside its own shuffled double."""
+
+Key = tuple[str, str, str]
+"""(name, metric, rule)."""
+
+
+@validated(frozen=True, config=ConfigDict(extra="forbid"))
+class ForecastProtocol:
+    """How a forecast is evaluated; stored with every score.
+
+    Raises:
+        ValueError: if a value is out of range.
+    """
+
+    seen: int
+    """Number F of frames that are given."""
+    frames: int
+    """Number T of frames of a whole clip, seen ones included; F + 1 to T are predicted, scored."""
+    num_samples: int = 10
+    """Futures K drawn for each clip."""
+    clips: int = 100
+    """Number n of clips, chosen at random from the split."""
+    split: Literal["train", "val", "test"] = "test"
+    """Part of the data; only "test" was neither learned from nor tuned on."""
+    seed: int = 0
+    """Seed of the choice of clips, the samples, the shuffling and the intervals."""
+    batch_clips: int = 8
+    """Clips forecast at a time; bounds the memory and does not change a result."""
+    rules: tuple[Rule, ...] = RULES
+    """Rules of choosing among the samples that are reported, never mixed."""
+    confidence: float = 0.95
+    """Coverage of the intervals."""
+    resamples: int = 2000
+    """Bootstrap resamples of the clips behind each interval."""
+    diversity_clips: int = 100
+    """Clips of which pairs of samples are compared (the costliest number of all)."""
+    examples: int = 4
+    """Clips of which futures are kept to be shown."""
+
+    def __post_init__(self) -> None:
+        least = {"seen": 1, "num_samples": 1, "clips": 2, "seed": 0, "batch_clips": 1}
+        least |= {"resamples": 1, "diversity_clips": 0, "examples": 0}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {bound}")
+        if self.frames <= self.seen:
+            raise ValueError(f"frames={self.frames} must exceed seen={self.seen}")
+        if not self.rules or len(set(self.rules)) < len(self.rules):
+            raise ValueError(f"rules={self.rules} must be different ones of {RULES}")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"confidence={self.confidence} must lie between 0 and 1")
+
+    @property
+    def horizon(self) -> int:
+        """Number T - F of predicted frames."""
+        return self.frames - self.seen
+
+
+class Row(NamedTuple):
+    """One number of the report."""
+
+    name: str
+    """Forecaster or control; "a - b" is the paired difference of two over the same clips."""
+    metric: str
+    rule: str
+    """One of `RULES`, or "none"."""
+    frame: int | None
+    """1-based frame of the whole clip; None: mean over the predicted frames, or a clip's number."""
+    value: float
+    """Mean over clips."""
+    low: float
+    """Lower end of the confidence interval."""
+    high: float
+    """Upper end of the confidence interval."""
+    n: int
+    """Number of clips."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class Future:
+    """One sampled future that is shown."""
+
+    sample: int
+    """0-based index among the K samples."""
+    ssim: float
+    """Its SSIM with the truth, mean over the predicted frames."""
+    clip: Clip
+    """All T frames and the sound it was forecast from, batch of one, on the CPU."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One evaluated clip that is shown."""
+
+    index: int
+    """Index in the data set."""
+    truth: Clip
+    """Batch of one, on the CPU."""
+    futures: dict[str, dict[str, Future]]
+    """By forecaster: its "best", "random" and "worst" future; only "best" if K is 1."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Result of an evaluation."""
+
+    protocol: ForecastProtocol
+    spec: ClipSpec
+    """Rates and sizes of the evaluated clips."""
+    rows: list[Row]
+    per_clip: dict[Key, np.ndarray]
+    """Per clip and predicted frame, shape (n, T-F), or per clip, shape (n,)."""
+    indices: list[int]
+    """Index in the data set of each of the n clips."""
+    num_samples: dict[str, int]
+    """Futures drawn per clip, by name, in the order of the table."""
+    models: list[str]
+    """Names of the forecasters that were handed in."""
+    examples: list[Example]
+
+    def row(self, name: str, metric: str, rule: str, frame: int | None = None) -> Row:
+        """The one row with these keys.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        for row in self.rows:
+            if row[:4] == (name, metric, rule, frame):
+                return row
+        raise ValueError(f"no row ({name!r}, {metric!r}, {rule!r}, frame={frame})")
+
+
+def is_difference(row: Row) -> bool:
+    """Is it the difference of two rows, and not a score?"""
+    return " - " in row.name
+
+
+def make_rows(
+    per_clip: dict[Key, np.ndarray], models: Iterable[str], protocol: ForecastProtocol
+) -> list[Row]:
+    """Means and paired differences of per-clip numbers, with their intervals.
+
+    Args:
+        per_clip: arrays (n, T-F) or (n,) by (name, metric, rule).
+        models: names whose differences from the controls and from each other are reported.
+        protocol: says the first predicted frame, the seed and the intervals.
+
+    Returns:
+        Scores first, then differences.
+    """
+    arrays = per_clip | dict(_differences(per_clip, list(models)))
+    columns = [column for key, array in arrays.items() for column in _columns(key, array, protocol)]
+    intervals: dict[int, Interval] = {}
+    for n in {len(values) for *_, values in columns}:
+        these = [i for i, column in enumerate(columns) if len(column[-1]) == n]
+        step = max(1, 2**24 // n)
+        for start in range(0, len(these), step):
+            part = these[start : start + step]
+            found = bootstrap_columns(
+                np.stack([columns[i][-1] for i in part], axis=1),
+                seed=protocol.seed,
+                confidence=protocol.confidence,
+                resamples=protocol.resamples,
+            )
+            intervals |= dict(zip(part, found, strict=True))
+    return [
+        Row(name, metric, rule, frame, *intervals[i], protocol.seed)
+        for i, (name, metric, rule, frame, _) in enumerate(columns)
+    ]
+
+
+def _columns(
+    key: Key, array: np.ndarray, protocol: ForecastProtocol
+) -> Iterator[tuple[str, str, str, int | None, np.ndarray]]:
+    """Every quantity of one array: its mean over the horizon, first half and single frames."""
+    name, metric, rule = key
+    if array.ndim == 1:
+        yield name, metric, rule, None, array
+        return
+    yield name, metric, rule, None, array.mean(1)
+    if metric == "psnr":
+        half = (array.shape[1] + 1) // 2
+        yield name, "psnr_first_half", rule, None, array[:, :half].mean(1)
+    for i in range(array.shape[1]):
+        yield name, metric, rule, protocol.seen + 1 + i, array[:, i]
+
+
+def _differences(
+    per_clip: dict[Key, np.ndarray], models: list[str]
+) -> Iterator[tuple[Key, np.ndarray]]:
+    """Each model minus its shuffled double, each control and each later model."""
+    for (name, metric, rule), array in per_clip.items():
+        if name not in models:
+            continue
+        later = models[models.index(name) + 1 :]
+        for other in (name + SHUFFLED, *CONTROLS, *later):
+            against = per_clip.get((other, metric, rule))
+            if against is not None and against.shape == array.shape:
+                yield (f"{name} - {other}", metric, rule), array - against
+
+
+def is_control(name: str) -> bool:
+    """Is it there to give the others' scores a meaning?"""
+    return name in (*CONTROLS, REAL) or SHUFFLED in name

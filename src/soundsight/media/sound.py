@@ -1,0 +1,162 @@
+"""From decoded sound to one mono waveform on the file's clock, by its time stamps alone.
+
+Silence fills what comes late or is missing, overlaps are cut, and only then is the rate changed, so
+a sample stands where the file says that it is heard. Starting at a whole second, whatever the
+window, makes a window bit for bit the same as that part of the whole file (but for the ends of the
+resampling filter).
+"""
+
+import math
+from fractions import Fraction
+
+import av
+import numpy as np
+from jaxtyping import Float32
+
+from soundsight.media.limits import Limits, MediaError
+
+JITTER_S = 0.01
+"""Time stamps may wander this much (containers round them) before sound is moved, seconds."""
+LEAD_S = 1.0
+"""Sound decoded before the window, so that decoder and resampling filter have settled, seconds."""
+DOWNMIX = {"FL": 0.5**0.5, "FR": 0.5**0.5, "FC": 1.0, "LFE": 0.0}
+"""Weights of channels in the mono sum, before they are scaled to sum 1; others weigh 1/2.
+
+Source: ITU-R BS.775-3, annex 4, table 2 (1/0 format). The low-frequency effects are left out."""
+
+
+class SoundTrack:
+    """Places decoded sound on the clock, mixes it to mono and resamples it."""
+
+    def __init__(
+        self, name: str, sample_rate: int, *, start_s: float, samples: int | None, limits: Limits
+    ) -> None:
+        """Collect `samples` samples (None: all) from `start_s` on.
+
+        Args:
+            name: of the file, for errors.
+            sample_rate: Hz to make.
+            start_s: time of the first sample, seconds.
+            samples: how many, or None for as many as there are.
+            limits: bound on the time.
+        """
+        self.name = name
+        self.sample_rate = sample_rate
+        self.origin_s = max(0, math.floor(start_s - LEAD_S))
+        self._skip = round((start_s - self.origin_s) * sample_rate)
+        self._wanted = samples
+        self._limits = limits
+        self._source_rate: int | None = None
+        self._placed = 0  # Samples at the source's rate since origin_s.
+        self._to_float: av.AudioResampler | None = None
+        self._float_setup: tuple[str, str, int] | None = None
+        self._to_rate: av.AudioResampler | None = None
+        self._out = bytearray()
+
+    @property
+    def has_any(self) -> bool:
+        """Whether any sound came."""
+        return self._source_rate is not None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all wanted samples are there."""
+        return self._wanted is not None and self._made() >= self._skip + self._wanted
+
+    @property
+    def end_s(self) -> float:
+        """Time at which the sound so far ends, seconds."""
+        return self.origin_s + self._placed / self._source_rate if self._source_rate else 0.0
+
+    def add(self, frame: av.AudioFrame, time_s: float | None) -> None:
+        """Take the next piece of sound.
+
+        Args:
+            frame: decoded sound, any format and layout.
+            time_s: when it begins, seconds; None is where the one before ended.
+
+        Raises:
+            MediaError: if its time is beyond the limits.
+        """
+        if time_s is not None and time_s > self._limits.max_seconds:
+            raise MediaError(
+                f"{self.name}: has sound at {time_s:.0f} s; "
+                f"at most {self._limits.max_seconds:g} s are allowed"
+            )
+        is_first = self._source_rate is None
+        rate = self._source_rate = self._source_rate or frame.sample_rate
+        position = self._placed
+        if time_s is not None:
+            position = round((time_s - self.origin_s) * rate)
+            if not is_first and abs(position - self._placed) <= JITTER_S * rate:
+                position = self._placed
+        for wave in self._mono(frame, rate):
+            if position > self._placed:
+                self._silence(position - self._placed, rate)
+            overlap = min(self._placed - position, len(wave))
+            self._push(wave[overlap:], rate)
+            position += len(wave)
+
+    def finish(self) -> None:
+        """No more sound: what the resampling filter still holds comes out."""
+        if self._to_rate is not None:
+            self._keep(self._to_rate.resample(None))
+
+    def wave(self, samples: int | None = None) -> Float32[np.ndarray, " n"]:
+        """The first `samples` samples from the start on (None: all there are), silence after."""
+        whole = np.frombuffer(self._out, np.float32)[self._skip :]
+        if samples is not None:
+            whole = np.pad(whole[:samples], (0, max(0, samples - len(whole))))
+        return np.clip(np.nan_to_num(whole), -1, 1)
+
+    def _mono(self, frame: av.AudioFrame, rate: int) -> list[Float32[np.ndarray, " n"]]:
+        """The frame's sound as float32 at one rate, mixed down."""
+        setup = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if setup != self._float_setup:  # The first frame, or the stream changed its format.
+            self._float_setup = setup
+            self._to_float = av.AudioResampler(format="fltp", layout=setup[1], rate=rate)
+        assert self._to_float is not None
+        frame.pts = None  # Ours are kept apart; the filter must not act on them.
+        weights = downmix_weights([channel.name for channel in frame.layout.channels])
+        return [weights @ planar.to_ndarray() for planar in self._to_float.resample(frame)]
+
+    def _silence(self, samples: int, rate: int) -> None:
+        second = np.zeros(rate, np.float32)
+        while samples > 0 and not self.is_done:
+            self._push(second[:samples], rate)
+            samples -= min(samples, rate)
+
+    def _push(self, wave: Float32[np.ndarray, " n"], rate: int) -> None:
+        """Append sound at the source's rate; nothing once all wanted samples are there."""
+        if not len(wave) or self.is_done:
+            return
+        if rate == self.sample_rate:
+            self._out += np.ascontiguousarray(wave).tobytes()
+        else:
+            if self._to_rate is None:
+                self._to_rate = av.AudioResampler("fltp", "mono", self.sample_rate)
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(wave)[None], format="fltp", layout="mono"
+            )
+            frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+            frame.pts = self._placed
+            self._keep(self._to_rate.resample(frame))
+        self._placed += len(wave)
+
+    def _keep(self, frames: list[av.AudioFrame]) -> None:
+        for frame in frames:
+            self._out += frame.to_ndarray().tobytes()
+
+    def _made(self) -> int:
+        return len(self._out) // np.dtype(np.float32).itemsize
+
+
+def downmix_weights(channels: list[str]) -> Float32[np.ndarray, " a"]:
+    """Weight of each channel in the mono mix, sum 1, so that the mix never exceeds [-1, 1].
+
+    A single channel is kept as it is; stereo is the mean of both; see `DOWNMIX` for the rest.
+    """
+    weights = np.array([DOWNMIX.get(name, 0.5) for name in channels], np.float32)
+    if not weights.sum():
+        weights = np.ones(len(channels), np.float32)
+    return weights / weights.sum()

@@ -1,0 +1,134 @@
+"""Recipes: one typed Python file is one runnable experiment, and the folder is the registry.
+
+A recipe is a complete value.  It is written as JSON into the run folder and every checkpoint, and
+rebuilt from there; the `kind` of its model and its data are looked up among our own modules alone.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+import soundsight.data
+import soundsight.models
+from soundsight.data.loader import DataConfig
+from soundsight.evaluation.scores import ForecastProtocol
+from soundsight.media.clip import ClipSpec
+from soundsight.training.trainer import TrainConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One experiment: what learns what from which data, how long, and how it is scored."""
+
+    model: Any
+    """Model configuration, `soundsight.models.<kind>.Config`."""
+    data: DataConfig
+    """Data configuration of `soundsight.data.<kind>`."""
+    clip: ClipSpec
+    """Rates, sizes and length of the data's clips."""
+    train: TrainConfig
+    """How it is trained."""
+    evaluate: ForecastProtocol
+    """How it is scored."""
+
+
+def names() -> list[str]:
+    """All recipes, in the order of the alphabet."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def nearest(name: str, choices: list[str], what: str) -> str:
+    """One line that says that there is no such name, which is nearest, and what there is."""
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"no {what} {name!r}{hint} There are: {', '.join(choices)}".replace("' There", "'. There")
+
+
+def load(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        ValueError: if there is none; the nearest is suggested.
+    """
+    return importlib.import_module(f"{__name__}.{_known(name)}").RECIPE  # type: ignore[no-any-return]
+
+
+def document(name: str) -> str:
+    """The docstring of a recipe: command, hardware, time and score.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    return importlib.import_module(f"{__name__}.{_known(name)}").__doc__ or ""
+
+
+def _known(name: str) -> str:
+    if name not in names():
+        raise ValueError(nearest(name, names(), "recipe"))
+    return name
+
+
+def to_json(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain JSON values."""
+    return {
+        field.name: TypeAdapter(type(getattr(recipe, field.name))).dump_python(
+            getattr(recipe, field.name), mode="json"
+        )
+        for field in dataclasses.fields(recipe)
+    }
+
+
+def from_json(document: dict[str, Any]) -> Recipe:
+    """The recipe that `to_json` wrote.
+
+    Raises:
+        ValueError: if a part or field is unknown, missing or of the wrong type.
+    """
+    parts = [field.name for field in dataclasses.fields(Recipe)]
+    _check_keys(document, parts, "recipe")
+    for part in parts:
+        if not isinstance(document.get(part), dict):
+            raise ValueError(f"recipe: part {part!r} is missing; a recipe has {', '.join(parts)}")
+    types = {
+        "model": _config_of("models", soundsight.models, document["model"]),
+        "data": _config_of("data", soundsight.data, document["data"]),
+        "clip": ClipSpec,
+        "train": TrainConfig,
+        "evaluate": ForecastProtocol,
+    }
+    values = {}
+    for part, kind in types.items():
+        _check_keys(document[part], [f.name for f in dataclasses.fields(kind)], part)
+        try:
+            values[part] = TypeAdapter(kind).validate_python(document[part])
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join([part, *map(str, first["loc"])])
+            raise ValueError(f"{where}={first['input']!r}: {first['msg']}") from None
+    return Recipe(**values)
+
+
+def _check_keys(document: dict[str, Any], known: list[str], where: str) -> None:
+    for key in document:
+        if key not in known:
+            raise ValueError(f"{where}: {nearest(key, known, 'field')}")
+
+
+def _config_of(layer: str, package: Any, document: dict[str, Any]) -> type:
+    """The configuration class of a kind: the one in our module of that name with this `kind`."""
+    kind, modules = document.get("kind"), [m.name for m in pkgutil.iter_modules(package.__path__)]
+    found = {}
+    for module in modules:
+        for value in vars(importlib.import_module(f"soundsight.{layer}.{module}")).values():
+            if isinstance(value, type) and dataclasses.is_dataclass(value):
+                defaults = {f.name: f.default for f in dataclasses.fields(value)}
+                if isinstance(defaults.get("kind"), str):
+                    found[defaults["kind"]] = value
+    if kind not in found:
+        raise ValueError(nearest(str(kind), sorted(found), f"kind of {layer}"))  # type: ignore[type-var]
+    return found[kind]
