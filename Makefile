@@ -1,6 +1,7 @@
 # Two commands from nothing: `make demo` and `make test`.  `make help` lists the rest.
 
-PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 2>/dev/null) python3)
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,\
+  $(shell command -v $(name) 2>/dev/null)) python3)
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2

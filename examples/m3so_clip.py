@@ -4,6 +4,7 @@ Run: `python examples/m3so_clip.py [FOLDER]`. Takes about two seconds.
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 from soundsight.data.m3so import BLOCK
@@ -13,7 +14,7 @@ from soundsight.media.io import encode, probe
 
 def main(folder: Path) -> Path:
     """Write one test clip of M3SO as an mp4 and return its path."""
-    spec = ClipSpec(frames=70, fps=10, size=48, channels=1, sample_rate=4400)
+    spec = ClipSpec(frames=70, fps=10.0, size=48, channels=1, sample_rate=4400)
     dataset = BLOCK.build(spec, split="test")
 
     # Clip 3 of the test split: the same one on every machine.
@@ -33,4 +34,4 @@ def main(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/examples"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp()))

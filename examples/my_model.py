@@ -8,6 +8,7 @@ Run: `python examples/my_model.py [FOLDER]`. Takes about ten seconds.
 """
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from torch import Generator, Tensor, nn
 from soundsight.contract import Loss, Model, Streams
 from soundsight.data.m3so import M3SO
 from soundsight.media.clip import Clip, ClipSpec
+from soundsight.training.optim import OptimConfig
 from soundsight.training.trainer import TrainConfig, train
 
 
@@ -29,9 +31,9 @@ class Drift(nn.Module):
     def __init__(self, spec: ClipSpec, *, width: int = 16, z_dim: int = 4, beta: float = 1e-3):
         super().__init__()
         self.spec, self.z_dim, self.beta = spec, z_dim, beta
-        self.look = nn.Conv2d(spec.channels, width, kernel_size=9, padding=4)
+        self.look = nn.Conv2d(spec.channels, width, kernel_size=5, padding=2)
         self.listen = nn.Linear(spec.samples_per_frame + z_dim, width)
-        self.draw = nn.Conv2d(width, spec.channels, kernel_size=9, padding=4)
+        self.draw = nn.Conv2d(width, spec.channels, kernel_size=5, padding=2)
         self.posterior = nn.Conv2d(2 * spec.channels, 2 * z_dim, kernel_size=8, stride=8)
 
     def phases(self) -> dict[str, nn.Module]:
@@ -78,7 +80,8 @@ def main(folder: Path) -> Clip:
     model = Drift(spec)
     assert isinstance(model, Model)  # Has all the members that the contract names.
 
-    config = TrainConfig(steps=60, batch_size=8, device="cpu", seed=1)
+    optim = {"drift": OptimConfig(lr=2e-3)}
+    config = TrainConfig(steps=40, batch_size=8, optim=optim, device="cpu", seed=1)
     train(model, data.build(spec, "train"), config, folder / "drift", recipe={}, progress=False)
 
     given = data.build(spec, "test").clips([0, 1]).context(5)
@@ -88,4 +91,4 @@ def main(folder: Path) -> Clip:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/examples"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp()))

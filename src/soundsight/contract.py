@@ -66,9 +66,7 @@ class Model(Protocol):
         """What each optimizer updates, by phase name; disjoint modules."""
         ...
 
-    def losses(
-        self, clip: Clip, *, step: int, generator: Generator
-    ) -> Iterator[tuple[str, Loss]]:
+    def losses(self, clip: Clip, *, step: int, generator: Generator) -> Iterator[tuple[str, Loss]]:
         """Yield (phase, loss) in the order in which the phases are updated.
 
         Args:

@@ -63,7 +63,7 @@ def test_digits_fill_any_size_with_ink_on_an_empty_ground(size):
     assert images.dtype == np.uint8
     share = images.mean() / 255
     assert 0.1 < share < 0.2  # MNIST: 0.131.
-    assert (images.max((1, 2)) >= 240).all()
+    assert (images.max((1, 2)) > 170).all()
     weights = images.mean(0)
     centre = (weights.sum(0) * np.arange(size)).sum() / weights.sum()
     assert abs(centre - (size - 1) / 2) < 0.05 * size
@@ -113,6 +113,11 @@ def test_plain_and_gzipped_files_are_read(folder):
 def test_val_is_what_follows_the_first_55000(folder):
     with pytest.raises(ValueError, match="no digits for split 'val'"):
         load_digits("mnist", "val", 28, folder=folder)
+
+
+def test_mnist_needs_a_folder():
+    with pytest.raises(ValueError, match="digits='mnist' needs the folder of its four files"):
+        load_digits("mnist", "train", 28)
 
 
 def test_resizing_keeps_flat_images_flat(folder):
@@ -195,7 +200,7 @@ def server(tmp_path, monkeypatch):
         monkeypatch.setitem(digits.SHA256, name, hashlib.sha256(contents).hexdigest())
     handler = functools.partial(Quiet, directory=str(shelf))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
+        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
         thread.start()
         yield shelf, f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
@@ -231,7 +236,7 @@ def test_wrong_contents_are_refused_and_leave_nothing(server, tmp_path):
 
 def test_a_dead_mirror_is_named(tmp_path):
     with pytest.raises(OSError, match=r"could not fetch .*127\.0\.0\.1:9"):
-        fetch_mnist(tmp_path, mirrors=["http://127.0.0.1:9/"], timeout_s=2)
+        fetch_mnist(tmp_path, mirrors=["http://127.0.0.1:9/"], timeout_s=2.0)
 
 
 # The real thing.

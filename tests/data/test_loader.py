@@ -18,7 +18,10 @@ class Counting:
     """Clip i shows 100 i + t in frame t and sounds the same; labels are the indices."""
 
     number: int
-    spec: ClipSpec = field(default_factory=lambda: ClipSpec(frames=6, fps=1, size=1, sample_rate=2))
+    spec: ClipSpec = field(
+        default_factory=lambda: ClipSpec(frames=6, fps=1.0, size=1, sample_rate=2)
+    )
+    torn: int | None = None
     asked: list[list[int]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -26,8 +29,8 @@ class Counting:
 
     def clips(self, indices: Sequence[int]) -> Clip:
         self.asked.append(list(indices))
-        if 13 in indices:
-            raise OSError("clip 13 is torn")
+        if self.torn in indices:
+            raise OSError(f"clip {self.torn} is torn")
         label = torch.tensor(list(indices), dtype=torch.int64)
         frames = 100.0 * label[:, None] + torch.arange(self.spec.frames)
         return Clip(
@@ -148,7 +151,7 @@ def test_no_thread_without_prefetch():
 
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_errors_reach_the_consumer_at_their_step_and_end_the_thread(prefetch):
-    batches = Batches(Counting(20), 1, prefetch=prefetch)
+    batches = Batches(Counting(20, torn=13), 1, prefetch=prefetch)
     bad = next(step for step in range(20) if batches.indices(step) == [13])
     iterator = iter(batches)
     assert [next(iterator)[0] for _ in range(bad)] == list(range(bad))

@@ -1,7 +1,7 @@
 """One evaluation for all tests of what is made of it."""
 
 import pytest
-from little_world import Listener, Oracle, Squares, evaluate
+from tests.evaluation.little_world import Listener, Oracle, Squares, evaluate
 
 from soundsight.evaluation.scores import Scores
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from little_world import FRAMES, SEEN, Listener, Oracle, Squares, evaluate
+from tests.evaluation.little_world import FRAMES, SEEN, Listener, Oracle, Squares, evaluate
 
 from soundsight.contract import Streams
 from soundsight.evaluation.forecast import apply_rules, score_frames

@@ -35,9 +35,15 @@ def clips(batch=3, spec=SPEC):
 
 
 def model_of(**changes):
+    """A small model with weights large enough that every input leaves its trace in the output."""
     torch.manual_seed(0)
     spec = changes.pop("spec", SPEC)
-    return dataclasses.replace(SMALL, **changes).build(spec)
+    model = dataclasses.replace(SMALL, **changes).build(spec)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(1.4 / parameter[0].numel() ** 0.5 / parameter.std())
+    return model
 
 
 def time_major(clip):
@@ -203,7 +209,7 @@ def test_what_comes_later_changes_nothing_before(part, temporal):
     clip = clip.replace(**{part: changed})
     after = model.teacher_forced(time_major(clip), model.chunks(clip), noise, flags)
     torch.testing.assert_close(before.frames[:first], after.frames[:first], atol=1e-6, rtol=0)
-    assert (before.frames[first:] - after.frames[first:]).abs().amax(dim=(1, 2, 3, 4)).min() > 1e-6
+    assert (before.frames[first:] - after.frames[first:]).abs().amax(dim=(1, 2, 3, 4)).min() > 1e-5
 
 
 # ---- Sampling ------------------------------------------------------------------------------------
@@ -238,19 +244,18 @@ def test_sample_is_the_same_in_any_batch():
     given = clips().context(3)
     together = model.sample(given, num_samples=3, generator=Streams(1, [4, 5, 6]))
     alone = model.sample(given[1:2], num_samples=2, generator=Streams(1, [5]), rows_at_once=1)
-    torch.testing.assert_close(together.video[3:5], alone.video, atol=1e-6, rtol=0)
+    torch.testing.assert_close(together.video[3:5], alone.video, atol=1e-5, rtol=0)
     assert together.video.shape == (9, 9, 1, 16, 16)
     assert torch.equal(together.video[:3, :3], given.video[:1].expand(3, -1, -1, -1, -1))
 
 
 def test_samples_differ_and_temperature_zero_does_not():
     model = model_of().eval()
-    torch.nn.init.normal_(model.generator.predictor.embed.weight)  # So that z matters.
     given = clips(1).context(3)
     warm = model.sample(given, num_samples=2, generator=Streams(0, [0])).video
     cold = model.sample(given, num_samples=2, generator=Streams(0, [0]), temperature=0.0).video
     assert (warm[0] - warm[1]).abs().max() > 1e-4
-    assert torch.equal(cold[0], cold[1])
+    torch.testing.assert_close(cold[0], cold[1], atol=1e-6, rtol=0)
 
 
 def test_sound_sets_the_horizon():
@@ -419,18 +424,19 @@ def test_adaptive_gamma_hands_on_the_weighed_gradient():
     assert 0 < seen["gamma"] <= 1e-2
     torch.testing.assert_close(loss.total, expected.total)
     for p, q in zip(surrogate.generator.parameters(), plain.generator.parameters(), strict=True):
-        torch.testing.assert_close(p.grad, q.grad, atol=1e-7, rtol=1e-4)
+        torch.testing.assert_close(p.grad, q.grad, atol=1e-6, rtol=1e-3)
 
 
 def test_realness_says_what_the_discriminator_says():
     model = model_of()
     real = model.realness(clips())
     assert real["frame"].shape == real["window"].shape == (3, 6)
+    assert ((real["frame"] > 0) & (real["frame"] < 1)).all()
     torch.nn.init.constant_(model.discriminator.still.bias, 100.0)
     torch.nn.init.constant_(model.discriminator.head.bias, -100.0)
     real = model.realness(clips())
-    assert real["frame"].all()
-    assert not real["window"].any()
+    assert (real["frame"] > 0.99).all()
+    assert (real["window"] < 0.01).all()
 
 
 def test_it_is_a_model():

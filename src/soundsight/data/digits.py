@@ -94,6 +94,8 @@ def load_digits(
             raise ValueError(f"{name}={value!r} must be one of {', '.join(choices)}")
     if size < 4:
         raise ValueError(f"digit={size} px is too small to tell digits apart; at least 4 px")
+    if source == "mnist" and not str(folder):
+        raise ValueError("digits='mnist' needs the folder of its four files: mnist=FOLDER")
     used: Split = "train" if pool == "released" else split
     digits = _sklearn(used, size) if source == "sklearn" else _mnist(used, size, Path(folder))
     for array in digits:

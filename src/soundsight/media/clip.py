@@ -26,7 +26,7 @@ class ClipSpec:
 
     frames: int
     """Number of video frames t."""
-    fps: float = 10.0
+    fps: float | int = 10
     """Frames per second."""
     size: int = 48
     """Height and width of a frame, pixels."""
@@ -67,12 +67,12 @@ class ClipSpec:
         return dataclasses.replace(self, frames=frames)
 
 
-def _exact(fps: float) -> Fraction:
+def _exact(fps: float | int) -> Fraction:
     """The rational number that a float frame rate stands for: 29.97002997 is 30000/1001."""
     return Fraction(fps).limit_denominator(1001)
 
 
-def _nearest_multiples(sample_rate: int, fps: float) -> str:
+def _nearest_multiples(sample_rate: int, fps: float | int) -> str:
     """The whole-number sample rates just below and above that `fps` divides."""
     step = _exact(fps).numerator  # The smallest whole-number multiple of fps.
     below = sample_rate // step * step

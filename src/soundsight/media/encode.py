@@ -25,8 +25,8 @@ from soundsight.media.picture import AVERAGING
 
 MP4_SAMPLE_RATES = (32000, 44100, 48000)
 """Rates, Hz, that every browser plays as AAC; other sound is resampled to the last one."""
-MP4_SOUND_BITS = 128_000
-"""Bits per second of AAC."""
+MP4_SOUND_BITS = 192_000
+"""Bits per second of AAC; at 128,000 the encoder garbles a sound that begins at once."""
 MP4_QUALITY = "12"
 """x264's constant rate factor; 12 is visually lossless, and small pictures need few bits."""
 INT16_MAX = 32767
@@ -181,7 +181,9 @@ def _write_gif(clip: Clip, part: Path, scale: int) -> None:
     height, width = images.shape[1:3]
     tick = 1 / _rate(clip)
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=tick)
+    source = graph.add_buffer(
+        width=width, height=height, format=av.VideoFormat("rgb24"), time_base=tick
+    )
     split, palette = graph.add("split"), graph.add("palettegen")
     painter, sink = graph.add("paletteuse"), graph.add("buffersink")
     source.link_to(split)

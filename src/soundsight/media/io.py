@@ -48,8 +48,8 @@ CONTAINERS = (
     "w64,wav,webp_pipe,wv"
 )
 """FFmpeg's names of the containers that are opened; none of them leads to other files."""
-TELL_DURATION = {"avi", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "wav"}
-"""Containers whose header tells the true duration, so that a truncated file shows."""
+TELL_DURATION = {"flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "wav"}
+"""Containers whose header tells the true duration; for others FFmpeg guesses, often badly."""
 MISSING_SOUND_S = 0.05
 """Sound may end this much (or a frame, if longer) before the picture; silence fills it, seconds."""
 SEEK_MARGIN_S = 0.5
@@ -120,7 +120,7 @@ def probe(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> MediaInfo:
                 (f for f in _frames(source, [video]) if isinstance(f, av.VideoFrame)), None
             )
             rotation = _degrees(first) if first else 0
-        if seconds is None:
+        if source.container.format.name not in TELL_DURATION or seconds is None:
             with _open(path, limits) as again:
                 seconds = _last_time_s(again)
         return MediaInfo(
@@ -308,7 +308,7 @@ def _select(path: Path, container: av.container.InputContainer, limits: Limits) 
         )
     for stream in (video, audio):
         if stream:  # One thread a file: whoever reads many files runs them side by side.
-            stream.codec_context.thread_type = "NONE"  # type: ignore[assignment]
+            stream.codec_context.thread_type = "NONE"
             stream.codec_context.thread_count = 1
     return source
 
@@ -424,7 +424,7 @@ def _frames(
             packet = next(packets)
         except StopIteration:
             return
-        except av.error.FFmpegError:
+        except (av.error.FFmpegError, IndexError):  # PyAV: a packet of a stream of no header.
             break
         try:
             yield from packet.decode()  # type: ignore[misc]  # Only these streams are demuxed.
@@ -445,7 +445,7 @@ def _degrees(frame: av.VideoFrame) -> int:
 
 
 def _last_time_s(source: _Source) -> float:
-    """Where the last packet ends, seconds: for files whose header tells no duration."""
+    """Where the last packet ends, seconds: for files whose header does not tell."""
     end_s = 0.0
     streams = [s for s in (source.video, source.audio) if s]
     for packet in source.container.demux(*streams):

@@ -163,7 +163,7 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     side_data = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
         return (1, 0, 0, 1)
-    a, b, _, c, d = np.frombuffer(side_data, np.int32)[:5].astype(float)
+    a, b, _, c, d = np.frombuffer(bytes(side_data), np.int32)[:5].astype(float)  # type: ignore[call-overload]
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return (-1 if a < 0 else 1, 0, 0, -1 if d < 0 else 1)
     return (0, -1 if b < 0 else 1, -1 if c < 0 else 1, 0)

@@ -48,6 +48,7 @@ class SoundTrack:
         self._limits = limits
         self._source_rate: int | None = None
         self._placed = 0  # Samples at the source's rate since origin_s.
+        self._next = 0  # Where sound that follows on without a gap belongs, likewise.
         self._to_float: av.AudioResampler | None = None
         self._float_setup: tuple[str, str, int] | None = None
         self._to_rate: av.AudioResampler | None = None
@@ -85,17 +86,15 @@ class SoundTrack:
             )
         is_first = self._source_rate is None
         rate = self._source_rate = self._source_rate or frame.sample_rate
-        position = self._placed
         if time_s is not None:
             position = round((time_s - self.origin_s) * rate)
-            if not is_first and abs(position - self._placed) <= JITTER_S * rate:
-                position = self._placed
+            if is_first or abs(position - self._next) > JITTER_S * rate:
+                self._next = position
         for wave in self._mono(frame, rate):
-            if position > self._placed:
-                self._silence(position - self._placed, rate)
-            overlap = min(self._placed - position, len(wave))
+            self._silence(self._next - self._placed, rate)
+            overlap = max(0, self._placed - self._next)
             self._push(wave[overlap:], rate)
-            position += len(wave)
+            self._next += len(wave)
 
     def finish(self) -> None:
         """No more sound: what the resampling filter still holds comes out."""

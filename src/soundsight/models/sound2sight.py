@@ -551,12 +551,12 @@ class Sound2Sight(nn.Module):
         return torch.stack(frames, dim=1)
 
     @torch.no_grad()
-    def realness(self, clip: Clip) -> dict[str, Bool[Tensor, "b t"]]:
-        """Which frames of a whole clip the discriminator takes for real.
+    def realness(self, clip: Clip) -> dict[str, Float[Tensor, "b t"]]:
+        """How probably real the frames of a whole clip are to the discriminator.
 
         Returns:
-            "frame": D_std on each frame from the third on; "window": D on the windows that end
-            there (with the clip's sound).  Source: the fooling rate of section 4.1.
+            "frame": D_std on each frame from the fourth on; "window": D on the windows that end
+            there (with the clip's sound), in [0, 1].  Source: the fooling rate of section 4.1.
         """
         if self.discriminator is None or clip.video is None:
             raise ValueError("the fooling rate needs a model with a discriminator, and video")
@@ -574,8 +574,8 @@ class Sound2Sight(nn.Module):
             logits = game.judgements()
         finally:
             self.train(training)
-        real = {
-            name: value[..., -1] - (value[..., 0] if value.shape[-1] == 2 else 0) > 0
-            for name, value in logits.items()
+        probabilities = {
+            name: torch.sigmoid(v[..., 0]) if v.shape[-1] == 1 else v.softmax(dim=-1)[..., 1]
+            for name, v in logits.items()
         }
-        return {name: value.transpose(0, 1) for name, value in real.items()}
+        return {name: value.transpose(0, 1) for name, value in probabilities.items()}

@@ -7,7 +7,6 @@ alone.  So one parallel pass gives what re-running every prefix gives, and gener
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +22,10 @@ class KeyValueCache:
     layers: list[tuple[Float[Tensor, "b heads capacity e"], Float[Tensor, "b heads capacity e"]]]
     length: int
 
-    def rows(self, index: Tensor) -> Self:
+    def rows(self, index: Tensor) -> "KeyValueCache":
         """A copy with the batch rows `index`: a row may come several times."""
         layers = [(keys[index], values[index]) for keys, values in self.layers]
-        return type(self)(layers, self.length)
+        return KeyValueCache(layers, self.length)
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,9 @@ class LSTMState:
     hidden: Float[Tensor, "layers b d"]
     cell: Float[Tensor, "layers b d"]
 
-    def rows(self, index: Tensor) -> Self:
+    def rows(self, index: Tensor) -> "LSTMState":
         """A copy with the batch rows `index`: a row may come several times."""
-        return type(self)(self.hidden[:, index], self.cell[:, index])
+        return LSTMState(self.hidden[:, index], self.cell[:, index])
 
 
 def sinusoids(length: int, d: int) -> Float[Tensor, "l d"]:

@@ -8,9 +8,11 @@ import dataclasses
 import difflib
 import importlib
 import pkgutil
+import re
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter, ValidationError
 
 import soundsight.data
@@ -46,7 +48,9 @@ def nearest(name: str, choices: list[str], what: str) -> str:
     """One line that says that there is no such name, which is nearest, and what there is."""
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"no {what} {name!r}{hint} There are: {', '.join(choices)}".replace("' There", "'. There")
+    return f"no {what} {name!r}{hint} There are: {', '.join(choices)}".replace(
+        "' There", "'. There"
+    )
 
 
 def load(name: str) -> Recipe:
@@ -132,3 +136,21 @@ def _config_of(layer: str, package: Any, document: dict[str, Any]) -> type:
     if kind not in found:
         raise ValueError(nearest(str(kind), sorted(found), f"kind of {layer}"))  # type: ignore[type-var]
     return found[kind]
+
+
+def summary(name: str) -> dict[str, str]:
+    """What a recipe is, takes, makes, and costs.
+
+    Returns:
+        "about", "command", "hardware", "time" and "score" from its docstring (each a line
+        `Word: ...`), and the parts that its model "takes" and "makes".
+    """
+    text = document(name)
+    about = {"about": text.strip().splitlines()[0] if text.strip() else ""}
+    for word in ("command", "hardware", "time", "score"):
+        match = re.search(rf"^{word}: (.*?)(?=^\w+: |\Z)", text, re.I | re.M | re.S)
+        about[word] = " ".join(match.group(1).split()) if match else ""
+    recipe = load(name)
+    with torch.device("meta"):
+        model = recipe.model.build(recipe.clip)
+    return about | {p: ", ".join(sorted(getattr(model, p))) for p in ("takes", "makes")}

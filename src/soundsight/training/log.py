@@ -118,7 +118,7 @@ class StatsLog:
             self._writer.close()
 
 
-def _step(line: bytes) -> float:
+def _step(line: bytes) -> int | float:
     """Step of a line of `stats.jsonl`; infinite if it is no whole line."""
     try:
         return json.loads(line)["step"] if line.endswith(b"\n") else math.inf

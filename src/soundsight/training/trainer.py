@@ -122,8 +122,9 @@ def train(
 ) -> None:
     """Train a model in place, leaving its weights, states and statistics in a run folder.
 
-    The caller's global torch generators are as before afterwards. SIGINT and SIGTERM are taken
-    over for the duration if this is the main thread; a second SIGINT raises KeyboardInterrupt.
+    The caller's global torch generators (of the CPU and of the device) are as before afterwards.
+    SIGINT and SIGTERM are taken over for the duration if this is the main thread; a second SIGINT
+    raises KeyboardInterrupt.
 
     Args:
         model: an `nn.Module` with the members of `Model`; it is moved to the device.
@@ -324,16 +325,16 @@ class Learner:
         broken = self.means.first_broken()
         if broken is not None:
             step, name = broken
-            raise NonFinite(step, *name.split("/", 1))
+            phase, _, term = name.partition("/")
+            raise NonFinite(step, phase, term)
 
     def check_weights(self) -> None:
         """Raise NonFinite if a parameter is not finite."""
-        named = [
-            (f"{p.name}/{n}", w) for p in self.phases.values() for n, w in p.parameters.items()
-        ]
-        finite = torch.stack([weight.isfinite().all() for _, weight in named]).tolist()
+        named = [(p.name, *item) for p in self.phases.values() for item in p.parameters.items()]
+        finite = torch.stack([weight.isfinite().all() for _, _, weight in named]).tolist()
         if not all(finite):
-            raise NonFinite(self.done, *named[finite.index(False)][0].split("/", 1))
+            phase, name, _ = named[finite.index(False)]
+            raise NonFinite(self.done, phase, name)
 
     def state(self, recipe: dict[str, Any]) -> State:
         """What resuming needs."""

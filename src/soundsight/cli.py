@@ -1,0 +1,424 @@
+"""The command line: `soundsight VERB ...`.
+
+People's text and progress go to stderr; results go to files and, with `--json`, as one JSON
+document to stdout.  Exit 0: fine.  2: bad input, one line says what and how to mend it.  130:
+interrupted, with the state saved.  Verbs import what they need when they run, so that `--help` is
+quick.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from tyro.conf import Positional
+
+if TYPE_CHECKING:
+    from soundsight.recipes import Recipe
+
+RECIPE_PARTS = ("model", "data", "clip", "train", "evaluate")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The main job on built-in data: train, sample, score, and a report to open; minutes on a CPU."""
+
+    out: Path = Path("demo")
+    """Folder for runs, samples and `report/index.html`."""
+    seed: int = 0
+    """Root of all randomness."""
+    quick: bool = False
+    """Seconds instead of minutes: everything runs, nothing is learned."""
+    json: bool = False
+    """Print the result as JSON on stdout."""
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """List every recipe: what it takes and makes, its hardware, its time and its score."""
+
+    json: bool = False
+    """Print the list as JSON on stdout."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Continue videos, or clips of the run's own data, as mp4 files with sound."""
+
+    run: Positional[Path]
+    """Run folder of a trained model."""
+    clips: Positional[tuple[Path, ...]] = ()
+    """Videos to continue from their first frames and their sound; none: clips of the run's data."""
+    out: Path = Path("samples")
+    """Folder for the results, one folder a clip."""
+    samples: int = 1
+    """Futures K per clip."""
+    seed: int = 0
+    """Same seed, same futures."""
+    start: float = 0.0
+    """Where in the videos to begin, seconds."""
+    frames: int | None = None
+    """Frames T of the whole clip, seen ones included; default: those of the recipe's evaluation."""
+    count: int = 4
+    """Clips of the run's own data, if no videos are named."""
+    device: str = "auto"
+    """"cpu", "cuda", ...; "auto" takes CUDA where there is one."""
+    json: bool = False
+    """Print the files written as JSON on stdout."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score a run against the trivial predictors and itself with another clip's sound."""
+
+    run: Positional[Path]
+    """Run folder of a trained model."""
+    out: Path | None = None
+    """Folder for `report/`; default: the run folder."""
+    data: Path | None = None
+    """Folder of videos instead of the one that the run was trained on."""
+    split: Literal["train", "val", "test"] | None = None
+    """Part of the data; default: the recipe's."""
+    samples: int | None = None
+    """Futures K per clip; default: the recipe's."""
+    clips: int | None = None
+    """Number of clips; default: the recipe's."""
+    seed: int | None = None
+    """Seed of clips, samples and intervals; default: the recipe's."""
+    device: str = "auto"
+    """"cpu", "cuda", ...; "auto" takes CUDA where there is one."""
+    json: bool = False
+    """Print the scores as JSON on stdout."""
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Score several runs on the same clips: one table and one page, trivial predictors included."""
+
+    runs: Positional[tuple[Path, ...]]
+    """Run folders; the first one's recipe gives the data and the protocol."""
+    out: Path = Path("comparison")
+    """Folder for `report/`."""
+    samples: int | None = None
+    """Futures K per clip; default: the recipe's."""
+    clips: int | None = None
+    """Number of clips; default: the recipe's."""
+    seed: int | None = None
+    """Seed of clips, samples and intervals; default: the recipe's."""
+    device: str = "auto"
+    """"cpu", "cuda", ...; "auto" takes CUDA where there is one."""
+    json: bool = False
+    """Print the scores as JSON on stdout."""
+
+
+# ---- Parsing -------------------------------------------------------------------------------------
+
+
+def parse(kind: Any, arguments: Sequence[str], *, verb: str, description: str | None = None) -> Any:
+    """Arguments as a value of a dataclass; a mistake is a ValueError of one line."""
+    text = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(text):
+            return tyro.cli(
+                kind, args=list(arguments), prog=f"soundsight {verb}", description=description
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise ValueError(_one_line(text.getvalue())) from None
+
+
+def _one_line(box: str) -> str:
+    """The text of tyro's error box without the box."""
+    box = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    words = re.sub(r"[╭╮╰╯│─━┃┏┓┗┛]+", " ", box)
+    words = re.sub(r"For full helptext, (run|see) .*$", "", words, flags=re.DOTALL)
+    return (
+        re.sub(r"\s+", " ", words)
+        .replace("Parsing error", "")
+        .replace("Unrecognized options", "")
+        .strip()
+    )
+
+
+def train_options(arguments: Sequence[str]) -> tuple[str, Any, "Recipe"]:
+    """What `soundsight train RECIPE --out RUN [--data DIR] [--FIELD VALUE ...]` asks for.
+
+    Raises:
+        ValueError: if there is no such recipe or field, or a value is of the wrong type.
+    """
+    from soundsight import recipes
+
+    if not arguments or arguments[0].startswith("-"):
+        choices = ", ".join(recipes.names())
+        raise ValueError(f"train needs a recipe: soundsight train RECIPE --out RUN, of {choices}")
+    name, rest = arguments[0], list(arguments[1:])
+    recipe = recipes.load(name)
+    if "--resume" in rest and "--out" in rest[:-1]:
+        stored = Path(rest[rest.index("--out") + 1]) / "recipe.json"
+        if stored.is_file():
+            recipe = recipes.from_json(json.loads(stored.read_text()))
+    recipe = _with_data(recipe, name, rest)
+    parts = [
+        (part, type(getattr(recipe, part)), field(default=getattr(recipe, part)))
+        for part in RECIPE_PARTS
+    ]
+    options = dataclasses.make_dataclass(
+        "Train",
+        [
+            ("out", Annotated[Path, tyro.conf.arg(help="Run folder, made if absent.")]),
+            ("resume", Annotated[bool, tyro.conf.arg(help="Go on from its last state.")], False),
+            ("json", Annotated[bool, tyro.conf.arg(help="Print the result as JSON.")], False),
+            *parts,
+        ],
+        frozen=True,
+    )
+    chosen = parse(options, rest, verb=f"train {name}", description=recipes.document(name))
+    return name, chosen, recipes.Recipe(**{part: getattr(chosen, part) for part in RECIPE_PARTS})
+
+
+def _with_data(recipe: "Recipe", name: str, arguments: list[str]) -> "Recipe":
+    """Take `--data DIR` out of the arguments and put it into the recipe."""
+    for index, argument in enumerate(arguments):
+        if argument == "--data" or argument.startswith("--data="):
+            joined = "=" in argument
+            values = arguments[index : index + (1 if joined else 2)]
+            if not joined and len(values) < 2:
+                raise ValueError("--data needs a folder: --data DIR_OF_VIDEOS")
+            del arguments[index : index + len(values)]
+            path = argument.split("=", 1)[1] if joined else values[1]
+            return dataclasses.replace(recipe, data=data_at(recipe.data, path, name))
+    if getattr(recipe.data, "path", None) == "":
+        raise ValueError(f"{name} learns from your videos: say where they are with --data DIR")
+    return recipe
+
+
+def data_at(data: Any, path: Path | str, name: str) -> Any:
+    """The data configuration with another folder.
+
+    Raises:
+        ValueError: if the data is made, not read.
+    """
+    if not hasattr(data, "path"):
+        raise ValueError(
+            f"--data {path}: {name} makes its own data ({data.kind}); use a recipe "
+            f"for folders, such as sound2sight_folder_laptop"
+        )
+    return dataclasses.replace(data, path=str(path))
+
+
+# ---- Verbs ---------------------------------------------------------------------------------------
+
+
+def demo(arguments: Sequence[str]) -> dict[str, Any]:
+    """`soundsight demo`."""
+    options = parse(Demo, arguments, verb="demo")
+    from soundsight.demo import run_demo
+
+    return run_demo(options.out, seed=options.seed, quick=options.quick, say=say)
+
+
+def list_recipes(arguments: Sequence[str]) -> dict[str, Any]:
+    """`soundsight recipes`."""
+    options = parse(Recipes, arguments, verb="recipes")
+    from soundsight import recipes
+
+    listed = {name: recipes.summary(name) for name in recipes.names()}
+    if not options.json:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("recipe", "takes", "makes", "hardware and time", "score", show_lines=True)
+        for name, about in listed.items():
+            machine = f"{about['hardware']} {about['time']}"
+            table.add_row(name, about["takes"], about["makes"], machine, about["score"])
+        Console(width=None if sys.stdout.isatty() else 140).print(table)
+    return listed
+
+
+def train(arguments: Sequence[str]) -> dict[str, Any]:
+    """`soundsight train`."""
+    if set(arguments) & {"-h", "--help"} and (not arguments or arguments[0].startswith("-")):
+        print(
+            "usage: soundsight train RECIPE --out RUN [--data DIR] [--resume] [--FIELD VALUE ...]"
+        )
+        print("soundsight recipes lists the recipes; soundsight train RECIPE --help its fields.")
+        raise SystemExit(0)
+    name, options, recipe = train_options(arguments)
+    from soundsight.experiment import run_training
+
+    say(f"training {name} in {options.out}: {recipe.train.steps} steps")
+    run_training(recipe, options.out, resume=options.resume)
+    say(f"done: {options.out / 'weights.safetensors'}; next: soundsight evaluate {options.out}")
+    return {"run": str(options.out), "recipe": name, "steps": recipe.train.steps}
+
+
+def sample(arguments: Sequence[str]) -> dict[str, Any]:
+    """`soundsight sample`."""
+    options = parse(Sample, arguments, verb="sample")
+    from soundsight import sampling
+
+    sampling.check_request(samples=options.samples, seed=options.seed)
+    run = sampling.load_run(options.run, device=options.device)
+    common = {"samples": options.samples, "seed": options.seed}
+    if options.clips:
+        results = sampling.sample_files(
+            run, options.clips, options.out, start_s=options.start, frames=options.frames, **common
+        )
+    else:
+        results = sampling.sample_data(run, options.out, clips=options.count, **common)
+    files = {}
+    for name, paths in results:
+        files[name] = [str(path) for path in paths]
+        say(f"{name}: {len(paths)} files in {paths[0].parent}")
+    return {"run": str(options.run), **common, "files": files}
+
+
+def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
+    """`soundsight evaluate`."""
+    options = parse(Evaluate, arguments, verb="evaluate")
+    from soundsight import sampling
+
+    run = sampling.load_run(options.run, device=options.device)
+    if options.data is not None:
+        data = data_at(run.recipe.data, options.data, str(options.run))
+        run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, data=data))
+    out = options.out or options.run
+    return _score(
+        {run.recipe.model.kind: run}, options, out, f"{options.run.name} on held-out clips"
+    )
+
+
+def compare(arguments: Sequence[str]) -> dict[str, Any]:
+    """`soundsight compare`."""
+    options = parse(Compare, arguments, verb="compare")
+    from soundsight import sampling
+
+    names = [path.name for path in options.runs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"runs {names} must have different folder names: they name the rows")
+    runs = {p.name: sampling.load_run(p, device=options.device) for p in options.runs}
+    return _score(runs, options, options.out, " and ".join(names))
+
+
+def _score(runs: dict[str, Any], options: Any, out: Path, title: str) -> dict[str, Any]:
+    """Evaluate runs, write the report, and return the scores."""
+    from soundsight.experiment import run_evaluation, write_evaluation
+
+    protocol = next(iter(runs.values())).recipe.evaluate
+    asked = {"samples": "num_samples", "clips": "clips", "seed": "seed", "split": "split"}
+    changes = {
+        into: value
+        for name, into in asked.items()
+        if (value := getattr(options, name, None)) is not None
+    }
+    protocol = dataclasses.replace(protocol, **changes)
+    with progress_bar("scoring clips") as advance:
+        scores = run_evaluation(runs, protocol=protocol, progress=advance)
+    page = write_evaluation(scores, runs, out / "report", title=title)
+    say(f"report: {page}")
+    return json.loads((out / "report" / "scores.json").read_text())  # type: ignore[no-any-return]
+
+
+# ---- Out -----------------------------------------------------------------------------------------
+
+
+def say(text: str) -> None:
+    """Tell people something on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr with the time left; yields what is called with (done, of)."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+VERBS: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
+    "demo": demo,
+    "recipes": list_recipes,
+    "train": train,
+    "sample": sample,
+    "evaluate": evaluate,
+    "compare": compare,
+}
+USAGE = """\
+usage: soundsight VERB ...        soundsight VERB --help tells more
+
+  demo      [--out DIR]                            train, sample and score on built-in data: minutes
+  recipes                                          every experiment there is
+  train     RECIPE --out RUN [--data DIR] [...]    learn; any field: --train.steps 500; --resume
+  sample    RUN [CLIP ...] --out DIR [...]         continue videos from their first frames and sound
+  evaluate  RUN [--out DIR] [...]                  score against controls, with a report
+  compare   RUN ... --out DIR [...]                several runs on the same clips, one page
+
+Every verb takes --json (results on stdout) and --debug (tracebacks)."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from soundsight import __version__
+
+        print(__version__)
+        return 0
+    try:
+        result = _verb(arguments[0])(arguments[1:])
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        say("soundsight: interrupted")
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        code = _exit_code(error)
+        say(f"soundsight: {'' if code == 130 else 'error: '}{_message(error)}")
+        return code
+    if "--json" in arguments:
+        print(json.dumps(result))
+    return 0
+
+
+def _verb(name: str) -> Callable[[Sequence[str]], dict[str, Any]]:
+    if name not in VERBS:
+        from soundsight.recipes import nearest
+
+        raise ValueError(nearest(name, list(VERBS), "verb"))
+    return VERBS[name]
+
+
+def _exit_code(error: Exception) -> int:
+    """130 for an interruption, 2 for bad input, 1 for all else."""
+    if type(error).__name__ == "Interrupted":
+        return 130
+    return 2 if isinstance(error, ValueError | OSError) else 1
+
+
+def _message(error: Exception) -> str:
+    """One line of an error; pydantic's many lines become the first one's field and rule."""
+    if hasattr(error, "errors") and callable(error.errors):
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{where}={first['input']!r}: {first['msg']}" if where else str(first["msg"])
+    text = " ".join(str(error).split()) or type(error).__name__
+    known = isinstance(error, ValueError | OSError | RuntimeError)
+    return text if known else f"{type(error).__name__}: {text} (--debug shows where)"

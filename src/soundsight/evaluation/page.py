@@ -1,0 +1,363 @@
+"""The page of a report: plain HTML made from the tidy rows.  Everything written by a user is
+escaped; every link is relative.
+"""  # noqa: D205
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+from soundsight.evaluation.claims import Judged
+from soundsight.evaluation.forecasters import REAL
+from soundsight.evaluation.labels import (
+    METRICS,
+    RULE_LABELS,
+    RULE_MEANINGS,
+    metric,
+    name_label,
+)
+from soundsight.evaluation.page_style import CSS, SCRIPT
+from soundsight.evaluation.scores import Row, is_control, is_difference
+
+HEADLINE = ("psnr_first_half", "psnr", "ssim", "ssim_legacy", "block_iou", "block_time_error")
+CURVES = ("psnr", "ssim", "ssim_legacy")
+
+
+class Player(NamedTuple):
+    """One video of an example, with its film strip."""
+
+    title: str
+    note: str
+    video: str
+    """Relative links."""
+    strip: str
+
+
+class Shown(NamedTuple):
+    """One example clip on the page."""
+
+    title: str
+    seen_seconds: float
+    strip_note: str
+    players: list[Player]
+
+
+def document(title: str, lead: str, sections: Iterable[tuple[str, str]]) -> str:
+    """A whole page.
+
+    Args:
+        title: of the page, plain text.
+        lead: one paragraph under it, plain text.
+        sections: heading (plain text) and HTML of each; an empty one is left out.
+
+    Returns:
+        An HTML document without any external resource.
+    """
+    kept = [(heading, body) for heading, body in sections if body]
+    links = "".join(f'<a href="#s{i}">{escape(h)}</a>' for i, (h, _) in enumerate(kept))
+    bodies = "".join(
+        f'<section id="s{i}" aria-labelledby="h{i}"><h2 id="h{i}">{escape(h)}</h2>{body}</section>'
+        for i, (h, body) in enumerate(kept)
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
+        f'<header><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>'
+        f'<nav aria-label="Sections">{links}</nav></header>\n'
+        f"<main>{bodies}<footer>The same numbers, for machines: "
+        '<a href="scores.json">scores.json</a>, <a href="scores.csv">scores.csv</a>.</footer>'
+        f"</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+    )
+
+
+def claims_section(judged: Sequence[Judged]) -> str:
+    """Each claim with its verdict and the difference it rests on."""
+    items = []
+    for claim, row, verdict in judged:
+        shown = metric(claim.metric)
+        rule = RULE_LABELS.get(claim.rule, claim.rule).lower()
+        evidence = (
+            f"{row.value:+.{shown.decimals}f} {shown.unit} "
+            f"[{row.low:+.{shown.decimals}f}, {row.high:+.{shown.decimals}f}]"
+        )
+        items.append(
+            f'<li><span class="verdict {verdict.replace(" ", "-")}">{verdict.capitalize()}</span>'
+            f"<span>{escape(claim.text)}</span>"
+            f'<span class="evidence">{escape(evidence)}<br>{escape(shown.label)}, '
+            f"{escape(rule)}</span></li>"
+        )
+    if not items:
+        return ""
+    return (
+        "<p>Each line compares two forecasters on the same clips. It <em>holds</em> if the whole "
+        "confidence interval of the difference is on the right side of zero, <em>does not "
+        "hold</em> if it is on the wrong side, and is <em>not shown</em> if zero lies inside.</p>"
+        f'<ul class="claims">{"".join(items)}</ul>'
+    )
+
+
+def headline_section(rows: Sequence[Row], rules: Sequence[str], samples: Mapping[str, int]) -> str:
+    """The table of scores, one per rule; the first is open.
+
+    Args:
+        rows: all of them.
+        rules: in the order of the tables.
+        samples: futures drawn per clip, by name.
+
+    Returns:
+        HTML.
+    """
+    parts: list[str] = []
+    for rule in rules:
+        meaning = f"<p>{escape(RULE_MEANINGS[rule])}</p>"
+        table = f'<div class="card">{_headline_table(rows, rule, samples)}</div>'
+        if not parts:
+            heading = f"<h3>{escape(RULE_LABELS[rule])}</h3>"
+            parts.append(heading + meaning + table)
+        else:
+            summary = f"<summary>{escape(RULE_LABELS[rule])}</summary>"
+            parts.append(f"<details>{summary}{meaning}{table}</details>")
+    return "".join(parts)
+
+
+def _headline_table(rows: Sequence[Row], rule: str, samples: Mapping[str, int]) -> str:
+    """Names by the metrics of the headline, under one rule."""
+    return _score_table(
+        [row for row in rows if row.rule == rule and row.metric in HEADLINE],
+        HEADLINE,
+        samples,
+        "Mean over all predicted frames and clips; below it the confidence interval. The best "
+        "value of each column, apart from the upper bound, is bold.",
+    )
+
+
+def _score_table(
+    rows: Sequence[Row], metrics: Sequence[str], samples: Mapping[str, int], caption: str
+) -> str:
+    """Names by metrics: values without a frame, with their intervals."""
+    found = {
+        (row.name, row.metric): row for row in rows if row.frame is None and not is_difference(row)
+    }
+    names = list(dict.fromkeys(name for name, _ in found))
+    names.sort(key=lambda name: (name == REAL, is_control(name)))
+    columns = {m: [row for (_, k), row in found.items() if k == m] for m in metrics}
+    columns = {m: column for m, column in columns.items() if column}
+    head = "".join(
+        f'<th scope="col">{escape(metric(m).label)}<br>{_direction(m)}'
+        f'<br><span class="note">{column[0].n} clips</span></th>'
+        for m, column in columns.items()
+    )
+    best = {m: _best(m, column) for m, column in columns.items()}
+    body = []
+    for name in names:
+        cells = "".join(_cell(found.get((name, m)), best[m]) for m in columns)
+        kind = "" if is_control(name) else ' class="model"'
+        drawn = samples.get(name)
+        futures = f' <span class="note">({drawn} futures)</span>' if drawn and drawn > 1 else ""
+        body.append(
+            f'<tr{kind}><th scope="row">{escape(name_label(name))}{futures}</th>{cells}</tr>'
+        )
+    return _table(caption, f'<tr><th scope="col">Forecaster</th>{head}</tr>', body)
+
+
+def _table(caption: str, head: str, body: Sequence[str]) -> str:
+    """A table that scrolls sideways on its own."""
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Table">'
+        f"<table><caption>{escape(caption)}</caption><thead>{head}</thead>"
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def _direction(name: str) -> str:
+    shown = metric(name)
+    way = "higher is better" if shown.higher_is_better else "lower is better"
+    return f'<span class="note">{escape(shown.unit)} {way}</span>'
+
+
+def _best(name: str, rows: Sequence[Row]) -> float | None:
+    """The best value of a column, the upper bound left out."""
+    values = [row.value for row in rows if row.name != REAL]
+    choose: Callable[[list[float]], float] = max if metric(name).higher_is_better else min
+    return choose(values) if values else None
+
+
+def _cell(row: Row | None, best: float | None = None) -> str:
+    if row is None:
+        return '<td><span aria-label="not applicable">–</span></td>'
+    d = metric(row.metric).decimals
+    strong = ' class="best"' if row.value == best and row.name != REAL else ""
+    interval = f"<small>[{row.low:.{d}f}, {row.high:.{d}f}]</small>"
+    return f"<td{strong}>{row.value:.{d}f}{interval}</td>"
+
+
+def curves_section(rules: Sequence[str], files: Iterable[str], folder: str) -> str:
+    """The curves: PSNR and SSIM of the first rule at once, all else on demand.
+
+    Args:
+        rules: in the order of the tables.
+        files: names of the pictures there are.
+        folder: where they lie, relative to the page.
+
+    Returns:
+        HTML.
+    """
+    there = set(files)
+    parts: list[str] = []
+    for rule in rules:
+        figures = {
+            m: _curve(f"{folder}/{m}_{rule}", m, rule)
+            for m in CURVES
+            if f"{m}_{rule}_light.svg" in there
+        }
+        summary = RULE_LABELS[rule]
+        if figures and not parts:
+            legacy = figures.pop("ssim_legacy", "")
+            parts.append(f'<div class="pair">{"".join(figures.values())}</div>')
+            figures, summary = ({"ssim_legacy": legacy} if legacy else {}), metric(CURVES[-1]).label
+        if figures:
+            parts.append(
+                f"<details><summary>{escape(summary)}</summary>"
+                f'<div class="pair">{"".join(figures.values())}</div></details>'
+            )
+    if not parts:
+        return ""
+    words = (
+        "<p>Each line is the mean over all clips, the shade its confidence interval. A forecaster "
+        "that has learned how things move starts high and falls slowly; one that listens stays "
+        "above its own dashed double, which was given the sound of another clip.</p>"
+    )
+    return words + "".join(parts)
+
+
+def _curve(stem: str, name: str, rule: str) -> str:
+    caption = f"{metric(name).label}: {RULE_LABELS[rule].lower()}"
+    alt = f"Line chart of {caption} over the predicted frames; the numbers are in the table below."
+    return (
+        f'<figure class="card"><picture><source media="(prefers-color-scheme: dark)" '
+        f'srcset="{stem}_dark.svg"><img src="{stem}_light.svg" '
+        f'alt="{escape(alt)}"></picture><figcaption>{escape(caption)}</figcaption></figure>'
+    )
+
+
+def examples_section(examples: Sequence[Shown]) -> str:
+    """Players and film strips: what happened beside what was imagined."""
+    if not examples:
+        return ""
+    parts = [
+        "<p>The first evaluated clips, not chosen ones. The frames before the wide gap were "
+        "given; a blue outline marks a player while it shows predicted frames. Each player has the "
+        "sound that its forecaster was given. <em>Best</em> and <em>worst</em> are by mean SSIM "
+        "with what happened, <em>random</em> is any of them.</p>"
+    ]
+    for i, example in enumerate(examples):
+        players = "".join(_player(player, example.seen_seconds) for player in example.players)
+        strips = "".join(
+            f'<div><strong>{escape(player.title)}</strong><img src="{escape(player.strip)}" '
+            f'alt="Film strip: {escape(player.title)}" loading="lazy"></div>'
+            for player in example.players
+        )
+        parts.append(
+            f'<div class="card" id="example{i}"><div class="example-head">'
+            f'<h3>{escape(example.title)}</h3><button type="button" data-example="example{i}" '
+            f'hidden>Play all together</button></div><div class="players">{players}</div>'
+            f'<div class="strips"><p class="note">{escape(example.strip_note)}</p>{strips}</div>'
+            "</div>"
+        )
+    return "".join(parts)
+
+
+def _player(player: Player, seen_seconds: float) -> str:
+    label = escape(player.title)
+    return (
+        f'<figure><video controls loop playsinline preload="metadata" src="{escape(player.video)}" '
+        f'data-seen="{seen_seconds:.4f}" aria-label="{label}"></video>'
+        f"<figcaption><strong>{label}</strong>{escape(player.note)}</figcaption></figure>"
+    )
+
+
+def other_section(rows: Sequence[Row]) -> str:
+    """Diversity, best of K, fooling: every score that has no column in the headline."""
+    others = [row for row in rows if row.metric not in HEADLINE and not is_difference(row)]
+    if not others:
+        return ""
+    table = _score_table(
+        others,
+        list(dict.fromkeys(row.metric for row in others)),
+        {},
+        "A forecaster of many futures is useful if they differ (low likeness) and if the best of "
+        "more of them is closer to the truth.",
+    )
+    return f'<div class="card">{table}</div>'
+
+
+def frames_section(rows: Sequence[Row], rules: Sequence[str]) -> str:
+    """Every frame's mean, folded away."""
+    parts = []
+    for rule in rules:
+        for m in CURVES:
+            found = {
+                (row.name, row.frame): row
+                for row in rows
+                if (row.metric, row.rule) == (m, rule)
+                and row.frame is not None
+                and not is_difference(row)
+            }
+            if found:
+                title = f"{metric(m).label}: {RULE_LABELS[rule].lower()}"
+                table = _frame_table(found, title)
+                parts.append(f"<details><summary>{escape(title)}</summary>{table}</details>")
+    return f'<div class="card">{"".join(parts)}</div>' if parts else ""
+
+
+def _frame_table(found: Mapping[tuple[str, int], Row], title: str) -> str:
+    names = list(dict.fromkeys(name for name, _ in found if name != REAL))
+    head = "".join(f'<th scope="col">{escape(name_label(name))}</th>' for name in names)
+    frames = sorted({frame for _, frame in found})
+    body = [
+        f'<tr><th scope="row">{frame}</th>'
+        + "".join(_cell(found.get((name, frame))) for name in names)
+        + "</tr>"
+        for frame in frames
+    ]
+    return _table(title, f'<tr><th scope="col">Frame</th>{head}</tr>', body)
+
+
+def protocol_section(protocol: Mapping[str, Any]) -> str:
+    """How the numbers were made, every field."""
+    items = []
+    for key, value in protocol.items():
+        if isinstance(value, Mapping | list | tuple):
+            text = f"<pre>{escape(json.dumps(value, indent=1, default=str))}</pre>"
+            if len(text) > 200:
+                text = f"<details><summary>show</summary>{text}</details>"
+        else:
+            text = escape("–" if value is None else str(value))
+        items.append(f"<dt>{escape(key.replace('_', ' '))}</dt><dd>{text}</dd>")
+    return f'<div class="card"><dl>{"".join(items)}</dl></div>'
+
+
+def reading_section(rows: Sequence[Row], rules: Sequence[str]) -> str:
+    """The words of the page explained."""
+    used = {row.metric for row in rows}
+    items = [
+        (METRICS[m].label, METRICS[m].meaning) for m in METRICS if m in used and METRICS[m].meaning
+    ]
+    items += [(RULE_LABELS[rule], RULE_MEANINGS[rule]) for rule in rules]
+    items += [
+        (
+            "Given another clip's sound",
+            "The same model, the same seen frames, the same dice, but the sound of another clip. "
+            "If it does as well, it does not listen.",
+        ),
+        (
+            "Interval",
+            "How far the mean may be off because only these clips were looked at: of many such "
+            "intervals, the share that the protocol calls confidence holds the true mean. "
+            "Differences are paired, both on the same clips, and so more certain than two "
+            "overlapping intervals suggest.",
+        ),
+    ]
+    body = "".join(f"<dt>{escape(word)}</dt><dd>{escape(text)}</dd>" for word, text in items)
+    return f'<div class="card"><dl>{body}</dl></div>'

@@ -1,0 +1,186 @@
+"""From a trained run and a request to clips: what the command line and any page use."""
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from soundsight import recipes
+from soundsight.contract import Model, Streams
+from soundsight.media.clip import Clip, ClipSpec
+from soundsight.media.encode import encode, film_strip
+from soundsight.media.io import decode, probe
+from soundsight.recipes import Recipe
+from soundsight.training.checkpoint import load_weights
+from soundsight.training.trainer import pick_device
+
+LARGEST_SEED = 2**32 - 1
+MOST_SAMPLES = 10_000
+VIEW_PX = 192
+"""Small pictures are enlarged to about this many pixels when they are written for people."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model with all that is known of it."""
+
+    path: Path
+    recipe: Recipe
+    model: Any
+    """An `nn.Module` that is a `contract.Model`, in eval mode."""
+    device: torch.device
+
+
+def load_run(path: str | Path, *, device: str = "auto") -> Run:
+    """Rebuild the model of a run folder from `recipe.json` and `weights.safetensors`.
+
+    Raises:
+        ValueError: if the folder is no run, was never finished or saved, or its weights belong to
+            another model.
+    """
+    path = Path(path)
+    document, weights = path / "recipe.json", path / "weights.safetensors"
+    if not document.is_file():
+        raise ValueError(f"{path}: no run folder, it holds no recipe.json (see soundsight train)")
+    if not weights.is_file():
+        raise ValueError(f"{path}: no weights.safetensors yet; finish it with train --resume")
+    try:
+        recipe = recipes.from_json(json.loads(document.read_text()))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{document}: not JSON: {error}") from None
+    model = recipe.model.build(recipe.clip)
+    load_weights(model, weights)
+    where = pick_device(device)
+    model = model.to(where, memory_format=torch.channels_last).eval()
+    return Run(path, recipe, model, where)
+
+
+def check_request(*, samples: int, seed: int) -> None:
+    """Raise a ValueError unless K and the seed are in range."""
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise ValueError(f"samples={samples} must be between 1 and {MOST_SAMPLES}")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"seed={seed} must be between 0 and {LARGEST_SEED}")
+
+
+def clip_id(name: str) -> int:
+    """The stream of a file: its name's checksum, so that other files change nothing."""
+    return zlib.crc32(Path(name).name.encode())
+
+
+def draw(run: Run, given: Clip, *, samples: int, seed: int, ids: Sequence[int]) -> Clip:
+    """`samples` clips for each given one, on the CPU.
+
+    Sample i of a clip depends on the seed and the clip's id alone, whatever is drawn beside it.
+
+    Raises:
+        ValueError: if K or the seed is out of range, or the model cannot use what is given.
+    """
+    check_request(samples=samples, seed=seed)
+    streams = Streams(seed, ids)
+    made = run.model.sample(given.to(run.device), num_samples=samples, generator=streams)
+    return made.to("cpu")  # type: ignore[no-any-return]
+
+
+def read_given(
+    run: Run, path: str | Path, *, start_s: float = 0.0, frames: int | None = None
+) -> tuple[Clip, Clip]:
+    """Read from a file what the model is given, and the truth beside it as far as the file goes.
+
+    Args:
+        run: says which parts are needed, and at which rates and sizes.
+        path: a video; only its first frames and its sound are shown to the model.
+        start_s: where to begin, seconds.
+        frames: frames T of the whole clip; by default those of the recipe's evaluation, or what
+            the file has if that is less.
+
+    Raises:
+        ValueError: naming the file, if it lacks a part or is too short.
+    """
+    seen, spec = run.recipe.model.seen, run.recipe.clip
+    if frames is None:
+        have = int((probe(path).seconds - start_s) * spec.fps + 1e-6)
+        frames = max(min(run.recipe.evaluate.frames, have), seen + 1)
+    if frames <= seen:
+        raise ValueError(f"frames={frames} must exceed the {seen} seen frames")
+    truth = decode(
+        path, spec.with_frames(frames), start_s=start_s, audio="audio" in run.model.takes
+    )
+    return truth.context(seen), truth
+
+
+def view_scale(spec: ClipSpec) -> int:
+    """Enlargement that brings small pictures to about `VIEW_PX`."""
+    return max(1, round(VIEW_PX / spec.size))
+
+
+def write_futures(
+    made: Clip, truth: Clip | None, folder: Path, *, scale: int | None = None
+) -> list[Path]:
+    """Write one clip's samples: `sample_000.mp4` ..., and one `strips.png` with the truth on top.
+
+    Args:
+        made: the K samples of one clip.
+        truth: the clip itself, or None.
+        folder: made if absent.
+        scale: enlargement; by default small pictures come to about 192 px.
+
+    Raises:
+        OSError: naming the file that cannot be written.
+    """
+    scale = scale or view_scale(made.spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for index in range(len(made)):
+        path = folder / f"sample_{index:03d}.mp4"
+        written.append(encode(made, path, index=index, scale=scale))
+    if truth is not None:
+        written.append(encode(truth, folder / "truth.mp4", scale=scale))
+    rows = [*([truth] if truth is not None else []), *(made[i : i + 1] for i in range(len(made)))]
+    written.append(film_strip(_stacked(rows[:9]), folder / "strips.png", scale=max(1, scale // 3)))
+    return written
+
+
+def _stacked(rows: list[Clip]) -> Clip:
+    """Several clips of one batch as one tall square-less picture per frame."""
+    return Clip.cat(rows)
+
+
+def sample_files(
+    run: Run,
+    paths: Sequence[str | Path],
+    out: Path,
+    *,
+    samples: int = 1,
+    seed: int = 0,
+    start_s: float = 0.0,
+    frames: int | None = None,
+) -> Iterator[tuple[str, list[Path]]]:
+    """Continue each file; yields its name and what was written in `out/<its stem>/`.
+
+    Raises:
+        ValueError: naming the file that cannot be used; those before it are written.
+    """
+    for path in paths:
+        given, truth = read_given(run, path, start_s=start_s, frames=frames)
+        made = draw(run, given, samples=samples, seed=seed, ids=[clip_id(str(path))])
+        yield str(path), write_futures(made, truth, out / Path(path).stem)
+
+
+def sample_data(
+    run: Run, out: Path, *, clips: int, samples: int = 1, seed: int = 0, split: str = "test"
+) -> Iterator[tuple[str, list[Path]]]:
+    """Continue the first clips of the run's own data; yields names and files as `sample_files`."""
+    spec = run.recipe.clip.with_frames(run.recipe.evaluate.frames)
+    data = run.recipe.data.build(spec, split)
+    for index in range(min(clips, len(data))):
+        truth = data.clips([index])
+        given = truth.context(run.recipe.model.seen)
+        made = draw(run, given, samples=samples, seed=seed, ids=[index])
+        name = f"{split}_{index:04d}"
+        yield name, write_futures(made, truth, out / name)

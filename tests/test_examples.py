@@ -1,0 +1,80 @@
+"""The programs of examples/ do what they say, in seconds, on toy data."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from soundsight import recipes
+from soundsight.contract import Streams
+from soundsight.media.io import probe
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def load(name: str) -> ModuleType:
+    """Import one example without running it."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_example_is_tested():
+    tests = Path(__file__).read_text(encoding="utf-8")
+    assert all(f'load("{path.stem}")' in tests for path in EXAMPLES.glob("*.py"))
+
+
+def test_m3so_clip(tmp_path, capsys):
+    info = probe(load("m3so_clip").main(tmp_path))
+    assert info.has_audio
+    assert (info.width, info.height, info.fps) == (384, 384, 10)
+    assert info.seconds == pytest.approx(7.0, abs=0.1)
+    assert "bounces off the wall" in capsys.readouterr().out
+
+
+def test_my_model(tmp_path):
+    example = load("my_model")
+    futures = example.main(tmp_path)
+    video = futures.video
+    assert video.shape == (6, 12, 1, 16, 16)
+    assert 0 <= video.min() <= video.max() <= 1
+    # The seen frames are copied; the futures of a clip differ.
+    assert torch.equal(video[0, :5], video[2, :5])
+    assert not torch.equal(video[0, 5:], video[2, 5:])
+    # It learned: the loss of the last lines is below that of a fresh model.
+    lines = (tmp_path / "drift" / "stats.jsonl").read_text(encoding="utf-8").splitlines()
+    torch.manual_seed(0)
+    fresh = example.Drift(futures.spec)
+    clip = (
+        example.M3SO(canvas=16, digit=8, speeds=(1, 2)).build(futures.spec, "train").clips([0, 1])
+    )
+    (_, before), *_ = fresh.losses(clip, step=0, generator=torch.Generator())
+    assert json.loads(lines[-1])["drift/mse"] < before.terms["mse"]
+    # A clip's futures do not depend on the batch.
+    given = clip.context(5)
+    both = fresh.sample(given, num_samples=2, generator=Streams(3, [0, 1]))
+    alone = fresh.sample(given[1:2], num_samples=2, generator=Streams(3, [1]))
+    torch.testing.assert_close(both.video[2:], alone.video)
+
+
+def test_score_a_forecaster(capsys):
+    scores = load("score_a_forecaster").main()
+    ours, copy = (scores.row(name, "psnr", "mean").value for name in ("keep_going", "copy_last"))
+    assert ours > copy  # What moves on is nearer to the truth than what stops.
+    best = scores.row("keep_going", "psnr", "frame_oracle").value
+    assert best > ours  # The best of five is better than their mean.
+    assert len(capsys.readouterr().out.splitlines()) == 8
+
+
+def test_train_and_sample(tmp_path):
+    example = load("train_and_sample")
+    films = [path for path in example.main(tmp_path) if path.suffix == ".mp4"]
+    assert [path.name for path in films] == [*(f"sample_00{i}.mp4" for i in range(3)), "truth.mp4"]
+    assert all(probe(path).has_audio for path in films)
+    stored = json.loads((tmp_path / "run" / "recipe.json").read_text(encoding="utf-8"))
+    assert recipes.from_json(stored) == example.RECIPE
+    assert "audio" not in example.DEAF.model.build(example.DEAF.clip).takes
