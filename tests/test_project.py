@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import soundsight
+from soundsight import cli, recipes
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "soundsight"
@@ -290,7 +291,7 @@ def test_commands_not_run_here_are_run_elsewhere():
         assert text in (ROOT / file).read_text(encoding="utf-8")
 
 
-def test_readme_commands_run(tmp_path):
+def test_readme_commands_run(tmp_path, monkeypatch, capsys):
     """All others, in the README's order, as a user types them; trainings are cut to two steps."""
     from soundsight.data.m3so import TINY
     from soundsight.media.clip import ClipSpec
@@ -303,16 +304,51 @@ def test_readme_commands_run(tmp_path):
         encode(clips, tmp_path / "DIR_OF_VIDEOS" / f"{i}.mp4", index=i, scale=4)
     encode(clips, tmp_path / "clip.mp4", index=0, scale=4)
 
-    program = Path(sys.executable).with_name("soundsight")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOUNDSIGHT_CACHE", str(tmp_path / "cache"))
     for command in [c for c in readme_commands() if c not in MAPPED]:
         words = shlex.split(command)[1:]
         words += {"train": ["--train.steps", "2"], "demo": ["--quick"]}.get(words[0], [])
-        done = subprocess.run([program, *words], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert cli.main(words) == 0, f"{command}: {capsys.readouterr().err}"
     assert (tmp_path / "runs/tiny/weights.safetensors").is_file()
     for report in ("runs/tiny/report", "out/comparison/report", "demo/report"):
         assert (tmp_path / report / "index.html").is_file()
     assert len(list((tmp_path / "out/mine/clip").glob("sample_*.mp4"))) == 5
+
+
+def test_program_is_installed():
+    """What the README calls `soundsight` is the function that the tests call."""
+    program = Path(sys.executable).with_name("soundsight")
+    done = subprocess.run([program, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, soundsight.__version__)
+
+
+def shown_commands() -> list[str]:
+    """Every `soundsight ...` line of the code blocks of the documentation."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    blocks = [b for page in pages for b in fenced(page.read_text(encoding="utf-8"), "(?:sh)?")]
+    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return sorted({line for line in lines if line.startswith("soundsight ")})
+
+
+@pytest.mark.parametrize("command", [c for c in shown_commands() if "RECIPE" not in c])
+def test_shown_commands_are_understood(command, tmp_path, monkeypatch):
+    """Recipes exist, options are spelt right; nothing is run."""
+    monkeypatch.chdir(tmp_path)
+    verb, *words = shlex.split(command)[1:]
+    if verb == "train":
+        cli.train_options(words)
+    else:
+        cli.parse(getattr(cli, verb.capitalize()), words, verb=verb)
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_recipes_that_pages_name_exist(page):
+    text = "\n".join(page.read_text(encoding="utf-8").split("```")[0::2])
+    named = set(re.findall(r"\bsound2sight_(?:m3so|folder)\w*", text))
+    assert named <= set(recipes.names())
 
 
 PYTHON_PAGES = [

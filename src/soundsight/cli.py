@@ -12,7 +12,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -28,7 +28,7 @@ RECIPE_PARTS = ("model", "data", "clip", "train", "evaluate")
 
 @dataclass(frozen=True)
 class Demo:
-    """The main job on built-in data: train, sample, score, and a report to open; minutes on a CPU."""
+    """The main job on built-in data: train, sample, score, and a report to open; minutes."""
 
     out: Path = Path("demo")
     """Folder for runs, samples and `report/index.html`."""
@@ -136,16 +136,16 @@ def parse(kind: Any, arguments: Sequence[str], *, verb: str, description: str | 
 
 
 def _one_line(box: str) -> str:
-    """The text of tyro's error box without the box."""
+    """What tyro's error box says, without the box and its help."""
     box = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    words = re.sub(r"[╭╮╰╯│─━┃┏┓┗┛]+", " ", box)
-    words = re.sub(r"For full helptext, (run|see) .*$", "", words, flags=re.DOTALL)
-    return (
-        re.sub(r"\s+", " ", words)
-        .replace("Parsing error", "")
-        .replace("Unrecognized options", "")
-        .strip()
-    )
+    words = re.sub(r"\s+", " ", re.sub(r"[╭╮╰╯│─━┃┏┓┗┛]+", " ", box)).strip()
+    words = re.sub(r"For (full helptext|further information).*$", "", words)
+    words = re.sub(r"^(Parsing error|Value error|Required options)\W*", "", words)
+    words = re.sub(r"Error parsing \S+: \d+ validation errors? for \w+ (\w+)", r"\1:", words)
+    words = re.sub(r" \[type=\w+, input_value=(.*?), input_type=\w+\]", r", not \1", words)
+    words = re.sub(r"^Value: error, |, not ArgsKwargs.*$", "", words)
+    words = re.sub(r"^Unrecognized options:", "unknown option", words)
+    return words.replace("Argument helptext:", "in").strip()
 
 
 def train_options(arguments: Sequence[str]) -> tuple[str, Any, "Recipe"]:
@@ -320,11 +320,10 @@ def _score(runs: dict[str, Any], options: Any, out: Path, title: str) -> dict[st
         if (value := getattr(options, name, None)) is not None
     }
     protocol = dataclasses.replace(protocol, **changes)
-    with progress_bar("scoring clips") as advance:
-        scores = run_evaluation(runs, protocol=protocol, progress=advance)
+    scores = run_evaluation(runs, protocol=protocol)
     page = write_evaluation(scores, runs, out / "report", title=title)
     say(f"report: {page}")
-    return json.loads((out / "report" / "scores.json").read_text())  # type: ignore[no-any-return]
+    return json.loads((out / "report" / "scores.json").read_text())
 
 
 # ---- Out -----------------------------------------------------------------------------------------
@@ -333,17 +332,6 @@ def _score(runs: dict[str, Any], options: Any, out: Path, title: str) -> dict[st
 def say(text: str) -> None:
     """Tell people something on stderr."""
     print(text, file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr with the time left; yields what is called with (done, of)."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 VERBS: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
@@ -394,7 +382,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"soundsight: {'' if code == 130 else 'error: '}{_message(error)}")
         return code
     if "--json" in arguments:
-        print(json.dumps(result))
+        with contextlib.suppress(BrokenPipeError):  # Whoever reads has had enough.
+            print(json.dumps(result), flush=True)
     return 0
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from soundsight import recipes, sampling
-from soundsight.cli import progress_bar
 from soundsight.evaluation.claims import Claim, judge
 from soundsight.experiment import run_evaluation, run_training, write_evaluation
 from soundsight.recipes import Recipe
@@ -35,6 +34,8 @@ def claims(last_frame: int) -> list[Claim]:
               ours, "mean_image", "psnr", "sequence_best", last_frame),
         Claim("Sound2Sight that hears is better than Sound2Sight that does not",
               ours, "no_audio", first_half, "mean"),
+        Claim("Without its own sound it is no better than one that never heard: hearing another "
+              "clip's sound is worse than its own", ours, shuffled, first_half, "mean"),
         Claim("It listens: its own sound helps more than the sound of another clip",
               ours, shuffled, first_half, "mean"),
     ]  # fmt: skip
@@ -66,14 +67,15 @@ def run_demo(out: Path, *, seed: int, quick: bool, say: Callable[[str], None]) -
 
     say(f"[3/4] sampling {SHOWN_FUTURES} futures of {SHOWN_CLIPS} unseen clips")
     shutil.rmtree(out / "samples", ignore_errors=True)
-    wanted = {"clips": SHOWN_CLIPS, "samples": SHOWN_FUTURES, "seed": seed}
-    for clip, paths in sampling.sample_data(runs["sound2sight"], out / "samples", **wanted):
+    futures = sampling.sample_data(
+        runs["sound2sight"], out / "samples", clips=SHOWN_CLIPS, samples=SHOWN_FUTURES, seed=seed
+    )
+    for clip, paths in futures:
         say(f"      {clip}: {paths[0].parent}")
 
     protocol = runs["sound2sight"].recipe.evaluate
     say(f"[4/4] scoring {protocol.num_samples} futures of each of {protocol.clips} unseen clips")
-    with progress_bar("scoring clips") as advance:
-        scores = run_evaluation(runs, progress=advance)
+    scores = run_evaluation(runs)
     wanted_claims = claims(protocol.frames)
     judged = judge(scores, wanted_claims)
     page = write_evaluation(

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from rich.console import Console
+from rich.progress import Progress
 
 from soundsight import recipes
 from soundsight.contract import Model
@@ -83,14 +85,14 @@ def run_evaluation(
     runs: Mapping[str, Run],
     *,
     protocol: ForecastProtocol | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Score several runs, their deaf doubles and the trivial predictors on the same clips.
+
+    A bar on stderr tells how far it is.
 
     Args:
         runs: by the name of their rows; the first one's recipe gives data and protocol.
         protocol: another protocol than that recipe's.
-        progress: called with (clips done, clips in all).
 
     Raises:
         ValueError: if the runs were trained on clips of different rates or sizes.
@@ -110,14 +112,18 @@ def run_evaluation(
         name: ModelForecaster(run.model, run.device) for name, run in runs.items()
     }
     protocol = dataclasses.replace(protocol, clips=min(protocol.clips, len(data)))
-    return evaluate_forecast(
-        forecasters,
-        data,
-        protocol,
-        mean_image=mean_image(train_data, seed=protocol.seed),
-        realness=first.model.realness if getattr(first.model, "discriminator", None) else None,
-        progress=progress,
-    )
+    background = mean_image(train_data, seed=protocol.seed)
+    judged = getattr(first.model, "discriminator", None) is not None
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("scoring clips", total=protocol.clips)
+        return evaluate_forecast(
+            forecasters,
+            data,
+            protocol,
+            mean_image=background,
+            realness=first.model.realness if judged else None,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
 
 
 def weights_hash(run: Run) -> str:

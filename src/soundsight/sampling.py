@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from soundsight import recipes
-from soundsight.contract import Model, Streams
+from soundsight.contract import Streams
 from soundsight.media.clip import Clip, ClipSpec
 from soundsight.media.encode import encode, film_strip
 from soundsight.media.io import decode, probe
@@ -23,6 +22,8 @@ LARGEST_SEED = 2**32 - 1
 MOST_SAMPLES = 10_000
 VIEW_PX = 192
 """Small pictures are enlarged to about this many pixels when they are written for people."""
+ROWS_SHOWN = 9
+"""Rows of a film strip picture: the truth and the first futures."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ def draw(run: Run, given: Clip, *, samples: int, seed: int, ids: Sequence[int]) 
     """
     check_request(samples=samples, seed=seed)
     streams = Streams(seed, ids)
-    made = run.model.sample(given.to(run.device), num_samples=samples, generator=streams)
-    return made.to("cpu")  # type: ignore[no-any-return]
+    made: Clip = run.model.sample(given.to(run.device), num_samples=samples, generator=streams)
+    return made.to("cpu")
 
 
 def read_given(
@@ -141,14 +142,10 @@ def write_futures(
         written.append(encode(made, path, index=index, scale=scale))
     if truth is not None:
         written.append(encode(truth, folder / "truth.mp4", scale=scale))
-    rows = [*([truth] if truth is not None else []), *(made[i : i + 1] for i in range(len(made)))]
-    written.append(film_strip(_stacked(rows[:9]), folder / "strips.png", scale=max(1, scale // 3)))
+    rows = [*([truth] if truth is not None else []), made[: ROWS_SHOWN - 1]]
+    rows = [Clip(row.spec, row.video) for row in rows]
+    written.append(film_strip(Clip.cat(rows), folder / "strips.png", scale=max(1, scale // 3)))
     return written
-
-
-def _stacked(rows: list[Clip]) -> Clip:
-    """Several clips of one batch as one tall square-less picture per frame."""
-    return Clip.cat(rows)
 
 
 def sample_files(

@@ -135,8 +135,9 @@ def test_every_hit_stops_at_a_face_and_turns_away_and_no_way_leads_through():
             way = at + np.linspace(0, 1, 400)[:, None] * (end - at)
             within = ((way > low) & (way < high)).all(-1)
             if truth.block_hits[clip, t, 0]:
+                assert within.any()
                 # Of the sampled way, the first point inside is just behind the face that is met.
-                before = way[max(within.argmax() - 1, 0)] if within.any() else at
+                before = way[max(within.argmax() - 1, 0)]
                 out = np.where(before <= low, -1, np.where(before >= high, 1, 0))
                 touched = ((out == -1) & (after == low)) | ((out == 1) & (after == high))
                 assert touched.any()

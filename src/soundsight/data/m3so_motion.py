@@ -229,17 +229,17 @@ def _meet_block(
     if not near.any():
         return near
 
-    # When, as a share of the way, the point enters and leaves each slab.
+    # When, as a share of the way, the point enters and leaves each slab. It starts outside of the
+    # box and comes into both slabs, so it meets the box if it enters the one before it leaves the
+    # other.
     p, q, low, high = at[near], to[near], low[near], high[near]
     way = q - p
     with np.errstate(divide="ignore", invalid="ignore"):
         enters = np.where(way > 0, low - p, high - p) / way
         leaves = np.where(way > 0, high - p, low - p) / way
-    within = (low < p) & (p < high)
-    enters = np.where(way == 0, np.where(within, -np.inf, np.inf), enters)
+    enters = np.where(way == 0, -np.inf, enters)
     leaves = np.where(way == 0, np.inf, leaves)
-    entry = enters.max(-1)
-    meets = (entry >= 0) & (entry < 1) & (entry < leaves.min(-1))
+    meets = enters.max(-1) < leaves.min(-1)
 
     # Stop the point at the side of the slab it entered last.
     axis = np.arange(2) == enters.argmax(-1)[:, None]

@@ -28,6 +28,8 @@ class Claim(NamedTuple):
     worse: str
     metric: str
     rule: str
+    frame: int | None = None
+    """1-based frame of the whole clip; None: over the predicted frames."""
 
 
 class Judged(NamedTuple):
@@ -82,7 +84,7 @@ def judge(scores: Scores, claims: Iterable[Claim]) -> list[Judged]:
     """
     judged = []
     for claim in claims:
-        row = scores.row(f"{claim.better} - {claim.worse}", claim.metric, claim.rule)
+        row = scores.row(f"{claim.better} - {claim.worse}", claim.metric, claim.rule, claim.frame)
         low, high = (row.low, row.high)
         if not metric(claim.metric).higher_is_better:
             low, high = -row.high, -row.low

@@ -28,8 +28,10 @@ from soundsight.evaluation.forecasters import (
     REAL,
     Entry,
     Forecaster,
+    ModelForecaster,
     clip_indices,
     line_up,
+    mean_image,
     other_clips,
 )
 from soundsight.evaluation.image import PSNR_CAP_DB, psnr, ssim_ranges
@@ -40,11 +42,25 @@ from soundsight.evaluation.scores import (
     ForecastProtocol,
     Future,
     Key,
+    Row,
     Rule,
     Scores,
     make_rows,
 )
 from soundsight.media.clip import Clip
+
+__all__ = [
+    "BEST_OF",
+    "ForecastProtocol",
+    "Forecaster",
+    "ModelForecaster",
+    "Row",
+    "Scores",
+    "apply_rules",
+    "evaluate_forecast",
+    "mean_image",
+    "score_frames",
+]
 
 BEST_OF = (1, 2, 3, 5, 10, 20, 50, 100)
 """Numbers k of samples for which the best of k is reported, as far as K goes, and K itself."""
@@ -96,11 +112,8 @@ def evaluate_forecast(
         _score_real(tally, batch, realness)
         for entry in entries:
             given = batch.given if entry.own_sound else batch.given.replace(audio=swapped)
-            futures = _draw(entry, given, batch, protocol)
-            _score(tally, entry, futures, batch)
-            if realness is not None and entry.name.partition(":")[0] in forecasters:
-                _score_realness(tally, entry.name, realness, futures, given)
-            tally.keep_examples(entry, futures, given, batch)
+            judge = realness if entry.name.partition(":")[0] in forecasters else None
+            _forecast(tally, entry, given, batch, judge)
         if progress is not None:
             progress(min(part.stop, len(indices)), len(indices))
     _score_centre_block(tally, dataset, indices)
@@ -221,6 +234,17 @@ def true_block(
     return Block(torch.as_tensor(boxes).double(), max(0, found.block_start - protocol.seen))
 
 
+def _forecast(
+    tally: _Tally, entry: Entry, given: Clip, batch: _Batch, realness: Realness | None
+) -> None:
+    """Draw one forecaster's futures of a batch and keep all that is wanted of them."""
+    futures = _draw(entry, given, batch, tally.protocol)
+    _score(tally, entry, futures, batch)
+    if realness is not None:
+        _score_realness(tally, entry.name, realness, futures, given)
+    tally.keep_examples(entry, futures, given, batch)
+
+
 def _draw(
     entry: Entry, given: Clip, batch: _Batch, protocol: ForecastProtocol
 ) -> Float32[Tensor, "b s t c h w"]:
@@ -236,6 +260,8 @@ def _draw(
     if not bool(video.isfinite().all()):
         raise ValueError(f"forecaster {entry.name!r} returned frames that are not finite")
     future = video[:, protocol.seen :].clamp(0, 1).float()
+    if future.device.type == "mps":  # It has no float64, in which frames are scored.
+        future = future.cpu()
     return future.unflatten(0, (len(given), entry.num_samples))
 
 

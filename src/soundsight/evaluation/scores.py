@@ -214,12 +214,13 @@ def _columns(
 def _differences(
     per_clip: dict[Key, np.ndarray], models: list[str]
 ) -> Iterator[tuple[Key, np.ndarray]]:
-    """Each model minus its shuffled double, each control and each later model."""
+    """Each model minus its shuffled double, each control, each later model; doubles minus those."""
     for (name, metric, rule), array in per_clip.items():
-        if name not in models:
+        own = name.removesuffix(SHUFFLED)
+        if own not in models:
             continue
-        later = models[models.index(name) + 1 :]
-        for other in (name + SHUFFLED, *CONTROLS, *later):
+        later = models[models.index(own) + 1 :]
+        for other in later if name != own else (name + SHUFFLED, *CONTROLS, *later):
             against = per_clip.get((other, metric, rule))
             if against is not None and against.shape == array.shape:
                 yield (f"{name} - {other}", metric, rule), array - against

@@ -166,7 +166,7 @@ class Clip:
         return self.replace(video=self.video[:, :seen])
 
     def _map(self, f: Callable[[Tensor], Tensor]) -> "Clip":
-        return dataclasses.replace(self, **{name: f(part) for name, part in self.parts().items()})
+        return self.replace(**{name: f(part) for name, part in self.parts().items()})
 
     @staticmethod
     def cat(clips: "Sequence[Clip]") -> "Clip":

@@ -74,28 +74,28 @@ def encode(clip: Clip, path: str | Path, *, index: int = 0, scale: int = 1) -> P
     return path
 
 
-def film_strip(clip: Clip, path: str | Path, *, index: int = 0, scale: int = 1) -> Path:
-    """Write all frames of one clip side by side, first one left, as a PNG.
+def film_strip(clip: Clip, path: str | Path, *, scale: int = 1) -> Path:
+    """Write all frames of every clip as a PNG: a clip is a row, its first frame on the left.
 
     Args:
         clip: a batch with video.
         path: file to write; an existing one is replaced.
-        index: which clip of the batch.
         scale: enlargement by repeating pixels, for viewing.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: if the suffix is not .png, or the clip has no video or no such index.
+        ValueError: if the suffix is not .png, or the clip has no video.
         OSError: naming the file, if it cannot be written; nothing is left then.
     """
     path = Path(path)
     if path.suffix.lower() != ".png" or clip.video is None:
         raise ValueError(f"{path}: a film strip needs a clip with video and the suffix .png")
-    images = _pixels(_pick(clip, index, scale), scale)
+    rows = [_pixels(_pick(clip, index, scale), scale) for index in range(len(clip))]
+    image = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
     with whole_file(path) as part:
-        part.write_bytes(_png(np.concatenate(list(images), axis=1)))
+        part.write_bytes(_png(image))
     return path
 
 

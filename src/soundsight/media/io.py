@@ -418,23 +418,30 @@ def _frames(
     source: _Source, streams: Sequence[av.VideoStream | av.AudioStream]
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
     """Decoded frames in the file's order; damaged packets are skipped, as players do."""
-    packets = source.container.demux(*streams)
+    for packet in _packets(source, streams):
+        try:
+            yield from packet.decode()
+        except av.error.FFmpegError:
+            continue
+
+
+def _packets(
+    source: _Source, streams: Sequence[av.VideoStream | av.AudioStream]
+) -> Iterator[av.Packet]:
+    """Packets in the file's order, then one that flushes each decoder, even if the file breaks."""
+    packets = iter(source.container.demux(*streams))
     while True:
         try:
             packet = next(packets)
         except StopIteration:
             return
-        except (av.error.FFmpegError, IndexError):  # PyAV: a packet of a stream of no header.
+        except (av.error.FFmpegError, IndexError):  # IndexError: a stream that no header told of.
             break
-        try:
-            yield from packet.decode()  # type: ignore[misc]  # Only these streams are demuxed.
-        except av.error.FFmpegError:
-            continue
-    for stream in streams:  # The file broke off: what the decoders still hold.
-        try:
-            yield from stream.decode(None)
-        except av.error.FFmpegError:
-            continue
+        yield packet
+    for stream in streams:
+        flush = av.Packet()
+        flush.stream = stream
+        yield flush
 
 
 def _degrees(frame: av.VideoFrame) -> int:
@@ -448,7 +455,7 @@ def _last_time_s(source: _Source) -> float:
     """Where the last packet ends, seconds: for files whose header does not tell."""
     end_s = 0.0
     streams = [s for s in (source.video, source.audio) if s]
-    for packet in source.container.demux(*streams):
+    for packet in _packets(source, streams):
         if packet.pts is not None and packet.time_base is not None:
             end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
     return max(0.0, end_s - source.zero_s)

@@ -89,7 +89,7 @@ class ConvBlock(nn.Module):
             return F.leaky_relu(x, SLOPE) if self.activation == "leaky_relu" else torch.tanh(x)
         weight, bias, _ = _folded(self.conv, self.norm)
         c = self.conv
-        x = F.conv2d(x, weight, bias, c.stride, c.padding)  # type: ignore[arg-type]
+        x = F.conv2d(x, weight, bias, c.stride, c.padding)
         return F.leaky_relu_(x, SLOPE) if self.activation == "leaky_relu" else torch.tanh_(x)
 
 

@@ -59,7 +59,7 @@ def load(name: str) -> Recipe:
     Raises:
         ValueError: if there is none; the nearest is suggested.
     """
-    return importlib.import_module(f"{__name__}.{_known(name)}").RECIPE  # type: ignore[no-any-return]
+    return importlib.import_module(f"{__name__}.{_known(name)}").RECIPE
 
 
 def document(name: str) -> str:
@@ -105,7 +105,7 @@ def from_json(document: dict[str, Any]) -> Recipe:
         "train": TrainConfig,
         "evaluate": ForecastProtocol,
     }
-    values = {}
+    values: dict[str, Any] = {}
     for part, kind in types.items():
         _check_keys(document[part], [f.name for f in dataclasses.fields(kind)], part)
         try:
@@ -126,15 +126,15 @@ def _check_keys(document: dict[str, Any], known: list[str], where: str) -> None:
 def _config_of(layer: str, package: Any, document: dict[str, Any]) -> type:
     """The configuration class of a kind: the one in our module of that name with this `kind`."""
     kind, modules = document.get("kind"), [m.name for m in pkgutil.iter_modules(package.__path__)]
-    found = {}
+    found: dict[str, type] = {}
     for module in modules:
         for value in vars(importlib.import_module(f"soundsight.{layer}.{module}")).values():
             if isinstance(value, type) and dataclasses.is_dataclass(value):
                 defaults = {f.name: f.default for f in dataclasses.fields(value)}
-                if isinstance(defaults.get("kind"), str):
-                    found[defaults["kind"]] = value
+                if isinstance(found_kind := defaults.get("kind"), str):
+                    found[found_kind] = value
     if kind not in found:
-        raise ValueError(nearest(str(kind), sorted(found), f"kind of {layer}"))  # type: ignore[type-var]
+        raise ValueError(nearest(str(kind), sorted(found), f"kind of {layer}"))
     return found[kind]
 
 

@@ -5,16 +5,16 @@
 Command: soundsight train sound2sight_m3so_block --out runs/m3so_block
 Hardware: as sound2sight_m3so_nb.
 Time: as sound2sight_m3so_nb.
-Score: the paper reports PSNR 19.50, 9.39, 9.41 at frames 31, 42, 70 and a block IoU of 0.58; ours is
-    not measured yet.
+Score: the paper reports PSNR 19.50, 9.39, 9.41 at frames 31, 42, 70 and a block IoU of 0.58;
+    ours is not measured yet.
 """
 
 import dataclasses
 
-from soundsight.recipes import Recipe
-from soundsight.recipes.sound2sight_m3so_nb import RECIPE as BASE
 from soundsight.data.m3so import BLOCK
 from soundsight.media.clip import ClipSpec
+from soundsight.recipes import Recipe
+from soundsight.recipes.sound2sight_m3so_nb import RECIPE as BASE
 
 RECIPE: Recipe = dataclasses.replace(
     BASE,
