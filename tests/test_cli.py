@@ -93,7 +93,9 @@ def test_training_leaves_a_run_folder(run):
 def test_resume_takes_up_the_changed_fields(run, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
-    assert main(["train", TINY, "--out", str(copy), "--resume", "--train.steps", "3", "--json"]) == 0
+    assert (
+        main(["train", TINY, "--out", str(copy), "--resume", "--train.steps", "3", "--json"]) == 0
+    )
     assert json.loads(capsys.readouterr().out)["steps"] == 3
 
 
@@ -230,7 +232,9 @@ def test_unwritable_output(capsys, tmp_path, run, video):
     assert str(tmp_path / "file") in line
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "text", "cut", "no_sound", "no_picture", "short"])
+@pytest.mark.parametrize(
+    "kind", ["missing", "empty", "text", "cut", "no_sound", "no_picture", "short"]
+)
 def test_bad_videos(capsys, tmp_path, run, video, kind):
     path = tmp_path / "bad.mp4"
     spec = ClipSpec(12, fps=10, size=16, sample_rate=4400)

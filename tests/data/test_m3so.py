@@ -238,6 +238,15 @@ def test_amplitude_falls_with_distance_from_one_to_a_fifth():
     assert amplitude.max() == pytest.approx(1, abs=0.02)
 
 
+def test_a_digit_beyond_the_far_corner_is_no_louder_than_one_in_it():
+    data = opened(change(NB, amp="released", bounce="specular"), SHORT)
+    distance = np.linalg.norm(data.truth(range(500)).positions[:, 1:, 0], axis=-1)
+    chunks = data.clips(range(500)).audio.numpy().reshape(500, 30, 440)[:, :-1]
+    beyond = chunks[distance > 20.5 * math.sqrt(2)].astype(np.float64)
+    assert len(beyond) > 10
+    np.testing.assert_allclose(np.sqrt((beyond**2).mean(-1)), 0.5, atol=1e-5)
+
+
 def test_released_wrap_gets_quieter_with_amplitude_and_is_nearly_square():
     data = opened(change(NB, wave="released_wrap", amp="released"), SHORT)
     sound = data.clips(range(300)).audio.numpy().reshape(300, 30, 440)[:, :-1]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.reference import sound2sight as reference
 
 from soundsight.contract import Model, Streams
 from soundsight.media.clip import Clip, ClipSpec
@@ -12,12 +13,10 @@ from soundsight.models.sound2sight import (
     Config,
     Sound2Sight,
     adaptive_weight,
-    kl_divergence,
-    mismatched,
     scheduled_weight,
 )
-from soundsight.nn.latent import Gaussian
-from tests.reference import sound2sight as reference
+from soundsight.nn.discriminator import mismatched
+from soundsight.nn.latent import Gaussian, kl_divergence
 
 SPEC = ClipSpec(9, size=16)
 SMALL = Config(seen=3, code=16, z_dim=3, rnn_size=12, frame_channels=4, audio_channels=4)
@@ -31,7 +30,9 @@ def waves(*shape):
 
 def clips(batch=3, spec=SPEC):
     video = waves(batch, spec.frames, spec.channels, spec.size, spec.size)
-    return Clip(spec, video.float(), torch.sin(torch.arange(batch * spec.samples) ** 1.1).reshape(batch, -1))
+    return Clip(
+        spec, video.float(), torch.sin(torch.arange(batch * spec.samples) ** 1.1).reshape(batch, -1)
+    )
 
 
 def model_of(**changes):
@@ -133,7 +134,9 @@ def test_parallel_pass_equals_sequential_loop(name):
     torch.testing.assert_close(ours.frames, torch.stack(frames), atol=1e-5, rtol=0)
     for mine, theirs in ((ours.prior, priors), (ours.posterior, posteriors)):
         for i in range(2):
-            torch.testing.assert_close(mine[i], torch.cat([t[i] for t in theirs]), atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                mine[i], torch.cat([t[i] for t in theirs]), atol=1e-5, rtol=0
+            )
 
 
 def test_parallel_pass_equals_sequential_loop_while_training_per_step():
@@ -167,9 +170,7 @@ def test_parallel_pass_equals_sequential_loop_while_training_per_step():
     ):
         if p.grad is not None:
             torch.testing.assert_close(p.grad, q.grad, atol=2e-5, rtol=2e-3, msg=name)
-    buffers = zip(
-        ours.generator.decoder.buffers(), theirs.generator.decoder.buffers(), strict=True
-    )
+    buffers = zip(ours.generator.decoder.buffers(), theirs.generator.decoder.buffers(), strict=True)
     for b, c in buffers:
         torch.testing.assert_close(b, c, atol=1e-5, rtol=1e-4)
 
@@ -295,7 +296,9 @@ def test_kl_equals_torch_distributions(numbers):
     torch.testing.assert_close(kl_divergence(q, p), expected.sum() / 3, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("n", "b", "mixed"), [(8, 4, False), (8, 4, True), (8, 1, True), (4, 3, True)])
+@pytest.mark.parametrize(
+    ("n", "b", "mixed"), [(8, 4, False), (8, 4, True), (8, 1, True), (4, 3, True)]
+)
 def test_mismatched_sound_is_never_the_own(n, b, mixed):
     sound = torch.arange(n * b).reshape(n, b, 1).float()  # Entry (time, clip) is time * b + clip.
     kinds = set()
@@ -318,7 +321,9 @@ def run_phases(model, clip, step=10_000):
         parameters = list(model.phases()[name].named_parameters())
         loss.total.backward(inputs=[p for _, p in parameters])
         gradients[name] = {k: p.grad for k, p in parameters}
-        elsewhere = [p for k, m in model.phases().items() if k not in gradients for p in m.parameters()]
+        elsewhere = [
+            p for k, m in model.phases().items() if k not in gradients for p in m.parameters()
+        ]
         assert all(p.grad is None for p in elsewhere)
     return gradients
 
@@ -360,11 +365,31 @@ def test_released_posterior_learns_only_to_be_the_prior():
 @pytest.mark.parametrize(
     ("changes", "terms"),
     [
-        ({}, {"real_still", "fake_still", "real_motion", "fake_motion", "real_foreign", "fake_foreign"}),
+        (
+            {},
+            {
+                "real_still",
+                "fake_still",
+                "real_motion",
+                "fake_motion",
+                "real_foreign",
+                "fake_foreign",
+            },
+        ),
         ({"alignment": False}, {"real_still", "fake_still", "real_motion", "fake_motion"}),
         ({"audio": False}, {"real_still", "fake_still", "real_motion", "fake_motion"}),
         ({"motion": False, "alignment": False}, {"real_still", "fake_still"}),
-        ({"discriminator": "convlstm"}, {"real_still", "fake_still", "real_motion", "fake_motion", "real_foreign", "fake_foreign"}),
+        (
+            {"discriminator": "convlstm"},
+            {
+                "real_still",
+                "fake_still",
+                "real_motion",
+                "fake_motion",
+                "real_foreign",
+                "fake_foreign",
+            },
+        ),
     ],
 )
 def test_ablations_drop_their_terms(changes, terms):
@@ -377,13 +402,18 @@ def test_ablations_drop_their_terms(changes, terms):
 def test_without_discriminator_there_is_one_phase():
     model = model_of(discriminator="none")
     assert list(model.phases()) == ["generator"]
-    assert [n for n, _ in model.losses(clips(), step=9_999, generator=torch.Generator())] == ["generator"]
+    assert [n for n, _ in model.losses(clips(), step=9_999, generator=torch.Generator())] == [
+        "generator"
+    ]
 
 
 def test_discriminator_starts_an_epoch_before_the_adversarial_loss():
     model = model_of(gan_from_epoch=2, steps_per_epoch=10)
     phases = {
-        step: [(n, set(loss.terms)) for n, loss in model.losses(clips(), step=step, generator=torch.Generator())]
+        step: [
+            (n, set(loss.terms))
+            for n, loss in model.losses(clips(), step=step, generator=torch.Generator())
+        ]
         for step in (9, 10, 20)
     }
     assert phases[9] == [("generator", {"mse", "kl"})]
@@ -408,7 +438,9 @@ def test_adaptive_gamma_hands_on_the_weighed_gradient():
     """The generator's gradient is that of mse + beta kl + gamma adversarial, gamma held fixed."""
     clip, step = clips(), 10_000
     surrogate, plain = model_of().eval(), model_of().eval()
-    (_, loss), _ = list(surrogate.losses(clip, step=step, generator=torch.Generator().manual_seed(0)))
+    (_, loss), _ = list(
+        surrogate.losses(clip, step=step, generator=torch.Generator().manual_seed(0))
+    )
     loss.total.backward()
     seen = {}
 
@@ -419,7 +451,9 @@ def test_adaptive_gamma_hands_on_the_weighed_gradient():
         return seen["gamma"] * adversarial
 
     plain.weighed = weighed
-    (_, expected), _ = list(plain.losses(clip, step=step, generator=torch.Generator().manual_seed(0)))
+    (_, expected), _ = list(
+        plain.losses(clip, step=step, generator=torch.Generator().manual_seed(0))
+    )
     expected.total.backward()
     assert 0 < seen["gamma"] <= 1e-2
     torch.testing.assert_close(loss.total, expected.total)

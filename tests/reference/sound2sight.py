@@ -117,9 +117,9 @@ def adversarial_losses(model: Sound2Sight, x, frames, chunks):
         foreign = [sound.roll(-1, 0) for sound in own]
         r, f = real[i - 2 : i + 1], [*real[i - 2 : i], fake[i]]
         still = torch.tanh(net.still(fake[i]))
-        generator = generator + (
-            cost(judge(f, own), 1) + cost(still, 1) + cost(judge(f, foreign), 1)
-        ) / 3
+        generator = (
+            generator + (cost(judge(f, own), 1) + cost(still, 1) + cost(judge(f, foreign), 1)) / 3
+        )
         f = [frame.detach() for frame in f]
         right = cost(judge(r, own), 1) + cost(torch.tanh(net.still(real[i])), 1)
         forged = cost(judge(f, own), 0) + cost(torch.tanh(net.still(f[-1])), 0)

@@ -32,14 +32,7 @@ from soundsight.media.spectrogram import chunk_stft
 from soundsight.nn.causal import CausalLSTM, CausalTransformer
 from soundsight.nn.chunk_encoder import ChunkEncoder
 from soundsight.nn.dcgan import FrameDecoder, FrameEncoder, init_weights
-from soundsight.nn.discriminator import (
-    WINDOW,
-    AudioVisualDiscriminator,
-    cross_entropy,
-    mismatched,
-    windows,
-    with_last,
-)
+from soundsight.nn.discriminator import AudioVisualDiscriminator, Game, Rules
 from soundsight.nn.latent import Gaussian, GaussianLSTM, Predictor, kl_divergence
 
 FIDELITY: dict[str, dict[str, Any]] = {
@@ -162,100 +155,6 @@ def scheduled_weight(kind: str, epoch: int) -> float:
     return next((g for last, g in ((300, 1e-4), (600, 5e-4), (900, 1e-3)) if epoch <= last), 1e-2)
 
 
-class Game:
-    """One batch before the discriminator (Equation 3), x[1] being the first frame of its windows.
-
-    What is real is encoded once and serves both phases; the generator's phase sees it detached.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        net: AudioVisualDiscriminator,
-        real: Float[Tensor, "n b c h w"],
-        fake: Float[Tensor, "n b c h w"] | None,
-        chunks: Float[Tensor, "t b 1 f k"] | None,
-        generator: Generator | None,
-    ) -> None:
-        n, b = real.shape[:2]
-        c = self.config = config
-        if n < WINDOW:
-            raise ValueError(
-                f"{n + 1} frames: the discriminator needs clips of {WINDOW + 1} or more"
-            )
-        self.net, self.fake = net, fake
-        self.trained = c.choice("train_discriminator_encoders")
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trained):
-            self.real_codes, self.real_seen = net.see(real, c.batches(n))
-            self.heard = None
-            if chunks is not None and c.motion:
-                assert net.sound is not None
-                heard = net.sound(chunks[1:].flatten(0, 1), c.batches(n))
-                self.heard = heard.unflatten(0, (n, b))
-        self.foreign = None
-        if self.heard is not None and c.alignment and generator is not None:
-            if b == 1 and n < 2 * WINDOW:
-                raise ValueError("one clip of under 7 frames has no mismatched sound to learn from")
-            mixed = c.choice("negatives") == "mixed"
-            self.foreign = mismatched(self.heard, generator, mixed)
-
-    def judgements(self) -> dict[str, Float[Tensor, "w b l"]]:
-        """Logits for the real frames from the third on: "frame" and, with MD, "window"."""
-        logits = {"frame": self.net.judge_frames(self.real_codes[WINDOW - 1 :])}
-        if self.config.motion:
-            logits["window"] = self.net.judge_windows(windows(self.real_seen), self.own)
-        return logits
-
-    @property
-    def own(self) -> Tensor | None:
-        """Sound of the windows: (3, w, b, code)."""
-        return None if self.heard is None else windows(self.heard)
-
-    def generator_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """Non-saturating: generated frames, alone and in motion, shall pass for real."""
-        assert self.fake is not None
-        steps = self.config.batches(len(self.fake))
-        self.fake_codes, self.fake_seen = self.net.see(self.fake, steps)
-        terms = {"still": cross_entropy(self.net.judge_frames(self.fake_codes[WINDOW - 1 :]), True)}
-        if self.config.motion:
-            fake = with_last(windows(self.real_seen.detach()), self.fake_seen)
-            own = None if self.own is None else self.own.detach()
-            terms["motion"] = cross_entropy(self.net.judge_windows(fake, own), True)
-            if self.foreign is not None and self.config.choice("generator_alignment"):
-                foreign = windows(self.foreign.detach())
-                terms["alignment"] = cross_entropy(self.net.judge_windows(fake, foreign), True)
-        return torch.stack(list(terms.values())).mean(), terms
-
-    def discriminator_loss(self) -> Loss:
-        """Equation 3: real against generated frames, motions, and motions with foreign sound.
-
-        The real side counts as much as the fake side, or twice as much as released (`paper`).
-        """
-        assert self.fake is not None
-        c, net, steps = self.config, self.net, self.config.batches(len(self.fake))
-        if self.trained or not hasattr(self, "fake_codes"):
-            codes, seen = net.see(self.fake.detach(), steps)
-        else:
-            codes, seen = self.fake_codes.detach(), self.fake_seen.detach()
-        smooth = 0.0 if c.choice("bounded_logits") else 0.1
-        last = slice(WINDOW - 1, None)
-        real = {"real_still": cross_entropy(net.judge_frames(self.real_codes[last]), True, smooth)}
-        fake = {"fake_still": cross_entropy(net.judge_frames(codes[last]), False)}
-        if c.motion:
-            shown = windows(self.real_seen)
-            forged = with_last(shown, seen)
-            real["real_motion"] = cross_entropy(net.judge_windows(shown, self.own), True, smooth)
-            fake["fake_motion"] = cross_entropy(net.judge_windows(forged, self.own), False)
-            if self.foreign is not None:
-                foreign = windows(self.foreign)
-                fake["real_foreign"] = cross_entropy(net.judge_windows(shown, foreign), False)
-                fake["fake_foreign"] = cross_entropy(net.judge_windows(forged, foreign), False)
-        real_weight = 1.0 if c.fidelity == "paper" else 0.5
-        total = real_weight * torch.stack(list(real.values())).mean()
-        total = total + 0.5 * torch.stack(list(fake.values())).mean()
-        return Loss(total, real | fake)
-
-
 # ---- The model -----------------------------------------------------------------------------------
 
 
@@ -330,6 +229,19 @@ class Sound2Sight(nn.Module):
             motion=c.motion,
             convolutional=c.discriminator == "convlstm",
             bounded=c.choice("bounded_logits"),
+        )
+
+    def rules(self) -> Rules:
+        """The adversarial game of Equation 3; the released one counts the real side twice."""
+        c = self.config
+        return Rules(
+            train_encoders=c.choice("train_discriminator_encoders"),
+            per_step=c.choice("batch_norm") == "per_step",
+            alignment=c.alignment,
+            mixed=c.choice("negatives") == "mixed",
+            generator_alignment=c.choice("generator_alignment"),
+            real_weight=1.0 if c.fidelity == "paper" else 0.5,
+            smoothing=0.0 if c.choice("bounded_logits") else 0.1,
         )
 
     def phases(self) -> dict[str, nn.Module]:
@@ -419,7 +331,7 @@ class Sound2Sight(nn.Module):
         epoch, first = step // c.steps_per_epoch, c.choice("gan_from_epoch")
         game = None
         if self.discriminator is not None and epoch >= first - 1:
-            game = Game(c, self.discriminator, x[1:], forecast.frames, chunks, generator)
+            game = Game(self.rules(), self.discriminator, x[1:], forecast.frames, chunks, generator)
             if epoch >= first:
                 adversarial, parts = game.generator_loss()
                 total = total + self.weighed(adversarial, mse, forecast.frames, epoch)
@@ -564,7 +476,7 @@ class Sound2Sight(nn.Module):
         self.eval()
         try:
             game = Game(
-                self.config,
+                self.rules(),
                 self.discriminator,
                 rearrange(clip.video, "b t c h w -> t b c h w")[1:],
                 None,

@@ -3,11 +3,14 @@
 Source: Sound2Sight, section 3, figure 2 and equation 3.  All tensors are time-major.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from soundsight.contract import Loss
 from soundsight.nn.chunk_encoder import ChunkEncoder
 from soundsight.nn.dcgan import FrameEncoder
 
@@ -134,3 +137,114 @@ def mismatched(
     clip = torch.where(own, clip, (clip + 1) % b)
     time = (torch.arange(n, device=device)[:, None] + torch.where(own, shift, 0)) % n
     return sound[time, clip]
+
+
+class Rules(NamedTuple):
+    """How the game between generator and discriminator is played."""
+
+    train_encoders: bool
+    """Whether the discriminator's encoders learn."""
+    per_step: bool
+    """Batch norm of each time step by itself."""
+    alignment: bool
+    """Whether mismatched sound is shown at all (AA)."""
+    mixed: bool
+    """Mismatched sound: see `mismatched`."""
+    generator_alignment: bool
+    """Whether the generator is rewarded when mismatched sound passes."""
+    real_weight: float
+    """Weight of the real side; the fake side's is 0.5."""
+    smoothing: float
+    """One-sided label smoothing of the real side."""
+
+    def batches(self, steps: int) -> int:
+        """How many separate batches the frames of `steps` time steps are to batch norm."""
+        return steps if self.per_step else 1
+
+
+class Game:
+    """One batch before the discriminator (Equation 3), x[1] being the first frame of its windows.
+
+    What is real is encoded once and serves both phases; the generator's phase sees it detached.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        net: AudioVisualDiscriminator,
+        real: Float[Tensor, "n b c h w"],
+        fake: Float[Tensor, "n b c h w"] | None,
+        chunks: Float[Tensor, "t b 1 f k"] | None,
+        generator: Generator | None,
+    ) -> None:
+        n, b = real.shape[:2]
+        self.rules = rules
+        if n < WINDOW:
+            raise ValueError(
+                f"{n + 1} frames: the discriminator needs clips of {WINDOW + 1} or more"
+            )
+        self.net, self.fake = net, fake
+        with torch.set_grad_enabled(torch.is_grad_enabled() and rules.train_encoders):
+            self.real_codes, self.real_seen = net.see(real, rules.batches(n))
+            self.heard = None
+            if chunks is not None and net.motion:
+                assert net.sound is not None
+                heard = net.sound(chunks[1:].flatten(0, 1), rules.batches(n))
+                self.heard = heard.unflatten(0, (n, b))
+        self.foreign = None
+        if self.heard is not None and rules.alignment and generator is not None:
+            if b == 1 and n < 2 * WINDOW:
+                raise ValueError("one clip of under 7 frames has no mismatched sound to learn from")
+            self.foreign = mismatched(self.heard, generator, rules.mixed)
+
+    def judgements(self) -> dict[str, Float[Tensor, "w b l"]]:
+        """Logits for the real frames from the third on: "frame" and, with MD, "window"."""
+        logits = {"frame": self.net.judge_frames(self.real_codes[WINDOW - 1 :])}
+        if self.net.motion:
+            logits["window"] = self.net.judge_windows(windows(self.real_seen), self.own)
+        return logits
+
+    @property
+    def own(self) -> Tensor | None:
+        """Sound of the windows: (3, w, b, code)."""
+        return None if self.heard is None else windows(self.heard)
+
+    def generator_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """Non-saturating: generated frames, alone and in motion, shall pass for real."""
+        assert self.fake is not None
+        steps = self.rules.batches(len(self.fake))
+        self.fake_codes, self.fake_seen = self.net.see(self.fake, steps)
+        terms = {"still": cross_entropy(self.net.judge_frames(self.fake_codes[WINDOW - 1 :]), True)}
+        if self.net.motion:
+            fake = with_last(windows(self.real_seen.detach()), self.fake_seen)
+            own = None if self.own is None else self.own.detach()
+            terms["motion"] = cross_entropy(self.net.judge_windows(fake, own), True)
+            if self.foreign is not None and self.rules.generator_alignment:
+                foreign = windows(self.foreign.detach())
+                terms["alignment"] = cross_entropy(self.net.judge_windows(fake, foreign), True)
+        return torch.stack(list(terms.values())).mean(), terms
+
+    def discriminator_loss(self) -> Loss:
+        """Equation 3: real against generated frames, motions, and motions with foreign sound."""
+        assert self.fake is not None
+        rules, net, steps = self.rules, self.net, self.rules.batches(len(self.fake))
+        if rules.train_encoders or not hasattr(self, "fake_codes"):
+            codes, seen = net.see(self.fake.detach(), steps)
+        else:
+            codes, seen = self.fake_codes.detach(), self.fake_seen.detach()
+        smooth = rules.smoothing
+        last = slice(WINDOW - 1, None)
+        real = {"real_still": cross_entropy(net.judge_frames(self.real_codes[last]), True, smooth)}
+        fake = {"fake_still": cross_entropy(net.judge_frames(codes[last]), False)}
+        if net.motion:
+            shown = windows(self.real_seen)
+            forged = with_last(shown, seen)
+            real["real_motion"] = cross_entropy(net.judge_windows(shown, self.own), True, smooth)
+            fake["fake_motion"] = cross_entropy(net.judge_windows(forged, self.own), False)
+            if self.foreign is not None:
+                foreign = windows(self.foreign)
+                fake["real_foreign"] = cross_entropy(net.judge_windows(shown, foreign), False)
+                fake["fake_foreign"] = cross_entropy(net.judge_windows(forged, foreign), False)
+        total = rules.real_weight * torch.stack(list(real.values())).mean()
+        total = total + 0.5 * torch.stack(list(fake.values())).mean()
+        return Loss(total, real | fake)
