@@ -36,8 +36,8 @@ format: $(VENV)/.developing  ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.developing  ## the speed of this machine, one program of benchmarks/ after the other
-	set -e; for program in benchmarks/*.py; do $(BIN)/python $$program; done
+bench: $(VENV)/.developing  ## the speed of this machine; leave it alone meanwhile (10 minutes)
+	$(BIN)/python -m benchmarks
 
 golden: $(VENV)/.developing  ## rewrite tests/golden/*.json; the change has to say why
 	$(ONE_THREAD) SOUNDSIGHT_WRITE_GOLDEN=1 $(BIN)/python -m pytest -n0 tests/golden

@@ -1,10 +1,9 @@
-"""Sound2Sight at the paper's sizes: training steps, sampling, memory, and how near the arithmetic is
-to what the machine can do.
+"""Sound2Sight at the paper's sizes: training steps, sampling, memory, achieved arithmetic.
 
 Every ratio compares two ways of computing the same thing on the same batch in the same run.  The
 published implementation's figures (48 px, float32, 2 idle cores of the same kind of machine) are
 constants, for scale.
-"""  # noqa: D205
+"""
 
 import resource
 import statistics
@@ -15,12 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from tests.reference import sound2sight as reference
 from torch.utils.flop_counter import FlopCounterMode
 
 from soundsight.contract import Streams
 from soundsight.media.clip import Clip, ClipSpec
 from soundsight.models.sound2sight import Config, Sound2Sight
-from tests.reference import sound2sight as reference
 
 PUBLISHED = {
     "train B=16 T=20": 101.0,

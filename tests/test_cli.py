@@ -61,7 +61,8 @@ def test_usage_names_every_verb(capsys):
 
 
 def test_help_does_not_import_torch():
-    code = "import sys; from soundsight.cli import main; main(['--help']); print('torch' in sys.modules)"
+    code = "import sys; from soundsight.cli import main; main(['--help'])"
+    code += "; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("False")
 

@@ -1,0 +1,109 @@
+"""Measure everything and print one table: `python -m benchmarks [--json FILE] [--docs FILE]`.
+
+Run it on an idle machine: two busy torch processes slow each other down many times over.
+"""
+
+import argparse
+import json
+import platform
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import m3so, sound2sight
+
+PUBLISHED_M3SO = 22.0
+"""Clips/s of 60 frames of the published generator, on the same kind of machine."""
+
+
+class Line(NamedTuple):
+    """One figure beside what it has to be measured against."""
+
+    what: str
+    figure: float
+    unit: str
+    against: str
+    ratio: float | None
+
+
+def against(what: str, figure: float, unit: str, name: str, other: float) -> Line:
+    """A figure and how many times another one it is."""
+    return Line(what, figure, unit, f"{name}, {other:,.1f}", figure / other)
+
+
+def lines(found: dict[str, Any]) -> list[Line]:
+    """The table's lines, from the raw figures."""
+    s = found["sound2sight"]
+    published, peak = s["published"], s["convolution_peak_gflop_per_s"]
+    world = found["m3so"]["NB, 60 frames"]["clips_per_s"]
+    table = [against("M3SO, 60 frames, one core", world, "clips/s", "published", PUBLISHED_M3SO)]
+    for job in ("train B=16 T=20", "train B=8 T=60"):
+        t, ours = s[job], s[job]["frames_per_s"]
+        table += [
+            against(f"{job}, float32", ours, "frames/s", "published", published[job]),
+            against(f"{job}, float32", ours, "frames/s", "plain loop", t["loop_frames_per_s"]),
+            against(f"{job}, arithmetic", t["gflop_per_s"], "GFLOP/s", "convolution peak", peak),
+            against(f"{job}, bfloat16", t["bfloat16_frames_per_s"], "frames/s", "float32", ours),
+            against(f"{job}, fixed", t["fixed_frames_per_s"], "frames/s", "paper", ours),
+        ]
+    for job in ("sample 16x20 T=20", "sample 8x20 T=60", "sample 1x100 T=20"):
+        t, ours = s[job], s[job]["clips_per_s"]
+        if job in published:
+            table.append(against(job, ours, "futures/s", "published", published[job]))
+        table += [
+            against(job, ours, "futures/s", "one at a time", t["single_clips_per_s"]),
+            against(f"{job}, arithmetic", t["gflop_per_s"], "GFLOP/s", "convolution peak", peak),
+        ]
+    loop = s["loop_rollout_clips_per_s T=20"]
+    batched = s["sample 1x100 T=20"]["clips_per_s"]
+    table.append(
+        Line("sample 1x100 T=20", batched, "futures/s", f"plain loop, {loop:.2f}", batched / loop)
+    )
+    for job, megabytes in s["peak_memory_mb"].items():
+        table.append(Line(f"peak memory, {job}", megabytes, "MB", "", None))
+    return table
+
+
+def markdown(table: list[Line], about: dict[str, str]) -> str:
+    """The table for docs/performance.md."""
+    text = "| what | figure | against | ratio |\n|---|---:|---|---:|\n"
+    for line in table:
+        ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
+        text += f"| {line.what} | {line.figure:,.1f} {line.unit} | {line.against} | {ratio} |\n"
+    return text + "\n" + ", ".join(f"{key} {value}" for key, value in about.items()) + "\n"
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the raw figures here")
+    parser.add_argument("--docs", type=Path, help="write the table between the marks of this page")
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    about = {
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    found: dict[str, Any] = {"about": about, "m3so": m3so.measure()}
+    found["sound2sight"] = sound2sight.measure(options.repeats)
+    table = lines(found)
+    shown = Table("what", "figure", "against", "ratio")
+    for line in table:
+        ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
+        shown.add_row(line.what, f"{line.figure:,.1f} {line.unit}", line.against, ratio)
+    Console(width=120).print(shown)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    if options.docs:
+        before, _, rest = options.docs.read_text().partition("<!-- figures -->\n")
+        _, mark, after = rest.partition("<!-- end of figures -->")
+        new = f"{before}<!-- figures -->\n{markdown(table, about)}{mark}{after}"
+        options.docs.write_text(new)
+
+
+if __name__ == "__main__":
+    main()
