@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import m3so, sound2sight
+from soundsight.training.memory import keep_freed_memory
 
 PUBLISHED_M3SO = 22.0
 """Clips/s of 60 frames of the published generator, on the same kind of machine."""
@@ -88,6 +89,7 @@ def main() -> None:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+    keep_freed_memory()  # As the command line does.
     found: dict[str, Any] = {"about": about, "m3so": m3so.measure()}
     found["sound2sight"] = sound2sight.measure(options.repeats)
     table = lines(found)

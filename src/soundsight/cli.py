@@ -221,7 +221,9 @@ def demo(arguments: Sequence[str]) -> dict[str, Any]:
     """`soundsight demo`."""
     options = parse(Demo, arguments, verb="demo")
     from soundsight.demo import run_demo
+    from soundsight.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     return run_demo(options.out, seed=options.seed, quick=options.quick, say=say)
 
 
@@ -253,7 +255,9 @@ def train(arguments: Sequence[str]) -> dict[str, Any]:
         raise SystemExit(0)
     name, options, recipe = train_options(arguments)
     from soundsight.experiment import run_training
+    from soundsight.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     say(f"training {name} in {options.out}: {recipe.train.steps} steps")
     run_training(recipe, options.out, resume=options.resume)
     say(f"done: {options.out / 'weights.safetensors'}; next: soundsight evaluate {options.out}")

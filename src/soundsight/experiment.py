@@ -34,7 +34,7 @@ def run_training(
     Raises:
         ValueError, OSError, Interrupted, NonFinite: see `soundsight.training.trainer.train`.
     """
-    torch.manual_seed(recipe.train.seed)
+    torch.manual_seed(recipe.train.seed)  # The weights that it starts from.
     model: Model = recipe.model.build(recipe.clip)
     data = recipe.data.build(recipe.clip, "train")
     hook = (

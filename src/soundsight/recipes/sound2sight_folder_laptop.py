@@ -1,10 +1,10 @@
 """Sound2Sight on a folder of your own videos, at a size for a laptop.
 
-32 px, grey, 12.5 fps, 16 kHz; 5 seen frames, 10 predicted (1.2 s in all); no discriminator.
+48 px, colour, 12.5 fps, 16 kHz; 5 seen frames, 10 predicted (1.2 s in all); no discriminator.
 
 Command: soundsight train sound2sight_folder_laptop --data DIR_OF_VIDEOS --out runs/mine
 Hardware: 2 CPU cores.
-Time: 10 minutes.
+Time: 12 minutes.
 Score: depends on the videos; see docs/models/sound2sight.md for talking faces.
 """
 
@@ -26,10 +26,10 @@ RECIPE = Recipe(
         discriminator="none",
     ),
     data=VideoFolder(path=""),
-    clip=ClipSpec(frames=15, fps=12.5, size=32, channels=1, sample_rate=16_000),
+    clip=ClipSpec(frames=15, fps=12.5, size=48, channels=3, sample_rate=16_000),
     train=TrainConfig(
         steps=2000,
-        batch_size=16,
+        batch_size=8,
         ema=0.99,
         optim={"generator": OptimConfig(lr=1e-3, clip_norm=1.0, warmup=50, schedule="cosine")},
         checkpoint_every=100,
