@@ -64,7 +64,7 @@ def batch(clips: int, frames: int) -> Clip:
 def training_step(model: Sound2Sight, clip: Clip, precision: str = "float32") -> Callable[[], None]:
     """One step of both phases, as the trainer does it."""
     phases = {name: list(module.parameters()) for name, module in model.phases().items()}
-    adams = {name: torch.optim.Adam(p, 2e-3, fused=True) for name, p in phases.items()}
+    adams = {name: torch.optim.Adam(p, 2e-3) for name, p in phases.items()}
 
     def step() -> None:
         losses = model.losses(clip, step=0, generator=torch.Generator().manual_seed(0))

@@ -5,6 +5,7 @@ The trainer knows no evaluation and the evaluation no trainer; here they meet.
 
 import dataclasses
 import hashlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rich.progress import Progress
 
 from soundsight import recipes
 from soundsight.contract import Model
+from soundsight.data.loader import Dataset
 from soundsight.evaluation.claims import Claim
 from soundsight.evaluation.forecast import evaluate_forecast
 from soundsight.evaluation.forecasters import Forecaster, ModelForecaster, mean_image
@@ -37,11 +39,12 @@ def run_training(
     torch.manual_seed(recipe.train.seed)  # The weights that it starts from.
     model: Model = recipe.model.build(recipe.clip)
     data = recipe.data.build(recipe.clip, "train")
-    hook = (
-        validator(recipe)
-        if validate and recipe.train.steps >= recipe.train.validate_every
-        else None
-    )
+    hook = None
+    if validate and recipe.train.steps >= recipe.train.validate_every:
+        try:
+            hook = validator(recipe)
+        except ValueError as error:  # A small folder may have nothing to spare.
+            print(f"training without validation: {error}", file=sys.stderr)
     train(
         model,
         data,
@@ -56,9 +59,13 @@ def run_training(
 
 
 def validator(recipe: Recipe) -> Callable[[Model, int], dict[str, float]]:
-    """A validation hook: PSNR and SSIM of forecasts of the validation split."""
+    """A validation hook: PSNR and SSIM of forecasts of the validation split.
+
+    Raises:
+        ValueError: if that split has fewer than two clips.
+    """
     spec = recipe.clip.with_frames(recipe.evaluate.frames)
-    data = recipe.data.build(spec, "val")
+    data = _enough(recipe.data.build(spec, "val"), "val")
     protocol = dataclasses.replace(
         recipe.evaluate,
         split="val",
@@ -107,6 +114,7 @@ def run_evaluation(
     recipe = first.recipe
     protocol = protocol or recipe.evaluate
     data = recipe.data.build(recipe.clip.with_frames(protocol.frames), protocol.split)
+    data = _enough(data, protocol.split)
     train_data = recipe.data.build(recipe.clip, "train")
     forecasters: dict[str, Forecaster] = {
         name: ModelForecaster(run.model, run.device) for name, run in runs.items()
@@ -124,6 +132,16 @@ def run_evaluation(
             realness=first.model.realness if judged else None,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+
+
+def _enough(data: Dataset, split: str) -> Dataset:
+    """The data set, if an interval can be computed from it."""
+    if len(data) < 2:
+        raise ValueError(
+            f"the {split} split has {len(data)} clip: scores with intervals need at least 2; "
+            f"add videos, or score another split"
+        )
+    return data
 
 
 def weights_hash(run: Run) -> str:

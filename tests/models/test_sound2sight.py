@@ -513,3 +513,22 @@ def test_overfits_eight_clips():
         loss.total.backward()
         optimizer.step()
     assert 10 * torch.log10(7 / loss.terms["mse"]) > 30
+
+
+def test_first_weights():
+    """As released N(0, 0.02) everywhere; fixed: linear maps as torch makes them, 1/sqrt(fan-in)."""
+    torch.manual_seed(0)
+    spec = ClipSpec(6, size=32)
+    released, fixed = Config(fidelity="paper").build(spec), Config().build(spec)
+    for model in (released, fixed):
+        assert model.generator.encoder.blocks[1].conv.weight.std() == pytest.approx(0.02, rel=0.05)
+        assert model.generator.decoder.first_norm.weight.mean() == pytest.approx(1, abs=0.02)
+    assert released.generator.prior.embed.weight.std() == pytest.approx(0.02, rel=0.05)
+    assert fixed.generator.prior.embed.weight.std() == pytest.approx(1 / 768**0.5, rel=0.05)
+
+
+def test_dropout_is_a_field():
+    model = Config(dropout=0.0, position_dropout=0.3).build(ClipSpec(6, size=32))
+    past = model.generator.prior_past
+    assert past.position_dropout == 0.3
+    assert past.layers[0].dropout == 0.0

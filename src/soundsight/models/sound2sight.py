@@ -17,6 +17,7 @@ says what `fidelity="paper"` and `fidelity="fixed"` make of it.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -39,12 +40,12 @@ FIDELITY: dict[str, dict[str, Any]] = {
     "paper": {
         "z_source": "prior", "train_discriminator_encoders": False, "bounded_logits": True,
         "negatives": "next_clip", "generator_alignment": True, "gamma": "schedule",
-        "batch_norm": "per_step", "log_spectrogram": False, "gan_from_epoch": 1,
+        "batch_norm": "per_step", "log_spectrogram": False, "gan_from_epoch": 1, "small_linear": True,
     },
     "fixed": {
         "z_source": "posterior", "train_discriminator_encoders": True, "bounded_logits": False,
         "negatives": "mixed", "generator_alignment": False, "gamma": "adaptive",
-        "batch_norm": "pooled", "log_spectrogram": True, "gan_from_epoch": 5,
+        "batch_norm": "pooled", "log_spectrogram": True, "gan_from_epoch": 5, "small_linear": False,
     },
 }  # fmt: skip
 """What each fidelity makes of the fields of `Config` that are None."""
@@ -85,6 +86,10 @@ class Config:
     """Motion-dynamics (MD) terms of equation 3; False leaves the image discriminator alone."""
     alignment: bool = True
     """Audio-alignment (AA) terms of equation 3."""
+    position_dropout: float = 0.2
+    """Dropout after the transformers' positions are added."""
+    dropout: float = 0.1
+    """Dropout inside the transformers' layers."""
     beta: float = 1e-4
     """Weight of the KL divergence, relative to the mean squared error per pixel."""
     last_frame_skip: bool = False
@@ -114,6 +119,10 @@ class Config:
     gan_from_epoch: int | None = None
     """First epoch with an adversarial loss for the generator; the discriminator starts one epoch
     before.  paper: 1; fixed: 5."""
+
+    small_linear: bool | None = None
+    """First weights of linear maps.  paper: True, N(0, 0.02) as for convolutions, under which z
+    and the sound behind it begin too faint to be noticed; fixed: False, torch's defaults."""
 
     def choice(self, field: str) -> Any:
         """The value of a field, or what `fidelity` makes of it."""
@@ -198,7 +207,8 @@ class GeneratorNetwork(nn.Module):
         """One of the three encoders of the past."""
         if c.temporal == "lstm":
             return CausalLSTM(c.code)
-        return CausalTransformer(c.code, layers=c.layers)
+        dropouts = {"position_dropout": c.position_dropout, "dropout": c.dropout}
+        return CausalTransformer(c.code, layers=c.layers, **dropouts)
 
 
 class Sound2Sight(nn.Module):
@@ -215,7 +225,7 @@ class Sound2Sight(nn.Module):
         self.generator = GeneratorNetwork(config, spec, bins, columns)
         has_discriminator = config.discriminator != "none"
         self.discriminator = self.build_discriminator(bins, columns) if has_discriminator else None
-        self.apply(init_weights)
+        self.apply(partial(init_weights, linear=config.choice("small_linear")))
 
     def build_discriminator(self, bins: int, columns: int) -> AudioVisualDiscriminator:
         """The discriminator, with encoders of its own."""

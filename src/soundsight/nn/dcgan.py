@@ -31,9 +31,13 @@ def level_widths(size: int, width: int) -> list[int]:
     return [width * min(2**level, 8) for level in range(levels)]
 
 
-def init_weights(module: nn.Module) -> None:
-    """DCGAN's initialization: N(0, 0.02) for convolutions and linear maps, N(1, 0.02) for BN."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+def init_weights(module: nn.Module, linear: bool = True) -> None:
+    """DCGAN's first weights: N(0, 0.02) for convolutions and, if wanted, linear maps; N(1, 0.02)
+    for batch norm.
+    """  # noqa: D205
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, *([nn.Linear] if linear else []))
+    if isinstance(module, kinds):
+        assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -24,6 +24,7 @@ RECIPE = Recipe(
         n_fft=128,
         hop_length=64,
         discriminator="none",
+        z_source="mix",
     ),
     data=VideoFolder(path=""),
     clip=ClipSpec(frames=15, fps=12.5, size=48, channels=3, sample_rate=16_000),

@@ -19,11 +19,19 @@ from soundsight.training.optim import OptimConfig
 from soundsight.training.trainer import TrainConfig
 
 RECIPE = Recipe(
-    model=sound2sight.Config(seen=5, frame_channels=24, audio_channels=16, discriminator="none"),
+    model=sound2sight.Config(
+        seen=5,
+        frame_channels=24,
+        audio_channels=16,
+        dropout=0.0,  # No clip comes twice.
+        position_dropout=0.0,
+        discriminator="none",
+        z_source="mix",  # Pixels teach the prior, and with it the ears, from the first step.
+    ),
     data=dataclasses.replace(TINY, clips=(100_000, 1000, 1000)),
     clip=ClipSpec(frames=15, size=32),
     train=TrainConfig(
-        steps=700,
+        steps=900,
         batch_size=32,
         ema=0.99,
         optim={"generator": OptimConfig(lr=2e-3, clip_norm=1.0, warmup=50, schedule="cosine")},
