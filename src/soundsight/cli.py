@@ -23,8 +23,6 @@ from tyro.conf import Positional
 if TYPE_CHECKING:
     from soundsight.recipes import Recipe
 
-RECIPE_PARTS = ("model", "data", "clip", "train", "evaluate")
-
 
 @dataclass(frozen=True)
 class Demo:
@@ -161,14 +159,15 @@ def train_options(arguments: Sequence[str]) -> tuple[str, Any, "Recipe"]:
         raise ValueError(f"train needs a recipe: soundsight train RECIPE --out RUN, of {choices}")
     name, rest = arguments[0], list(arguments[1:])
     recipe = recipes.load(name)
-    if "--resume" in rest and "--out" in rest[:-1]:
-        stored = Path(rest[rest.index("--out") + 1]) / "recipe.json"
-        if stored.is_file():
-            recipe = recipes.from_json(json.loads(stored.read_text()))
+    stored = _value_of("--out", rest)
+    if "--resume" in rest and stored is not None and (Path(stored) / "recipe.json").is_file():
+        recipe = recipes.read(Path(stored) / "recipe.json")
+        if recipe.name != name:
+            raise ValueError(f"{stored} was trained by {recipe.name or 'no recipe'}, not by {name}")
     recipe = _with_data(recipe, name, rest)
     parts = [
         (part, type(getattr(recipe, part)), field(default=getattr(recipe, part)))
-        for part in RECIPE_PARTS
+        for part in recipes.PARTS
     ]
     options = dataclasses.make_dataclass(
         "Train",
@@ -181,23 +180,36 @@ def train_options(arguments: Sequence[str]) -> tuple[str, Any, "Recipe"]:
         frozen=True,
     )
     chosen = parse(options, rest, verb=f"train {name}", description=recipes.document(name))
-    return name, chosen, recipes.Recipe(**{part: getattr(chosen, part) for part in RECIPE_PARTS})
+    values = {part: getattr(chosen, part) for part in recipes.PARTS}
+    return name, chosen, recipes.Recipe(**values, name=name)
 
 
 def _with_data(recipe: "Recipe", name: str, arguments: list[str]) -> "Recipe":
     """Take `--data DIR` out of the arguments and put it into the recipe."""
-    for index, argument in enumerate(arguments):
-        if argument == "--data" or argument.startswith("--data="):
-            joined = "=" in argument
-            values = arguments[index : index + (1 if joined else 2)]
-            if not joined and len(values) < 2:
-                raise ValueError("--data needs a folder: --data DIR_OF_VIDEOS")
-            del arguments[index : index + len(values)]
-            path = argument.split("=", 1)[1] if joined else values[1]
-            return dataclasses.replace(recipe, data=data_at(recipe.data, path, name))
+    path = _value_of("--data", arguments)
+    if path is not None:
+        index = next(i for i, a in enumerate(arguments) if a.split("=")[0] == "--data")
+        del arguments[index : index + (1 if "=" in arguments[index] else 2)]
+        return dataclasses.replace(recipe, data=data_at(recipe.data, path, name))
     if getattr(recipe.data, "path", None) == "":
         raise ValueError(f"{name} learns from your videos: say where they are with --data DIR")
     return recipe
+
+
+def _value_of(option: str, arguments: Sequence[str]) -> str | None:
+    """What follows `--option`, or `--option=`; None if it is not there.
+
+    Raises:
+        ValueError: if nothing follows.
+    """
+    for index, argument in enumerate(arguments):
+        if argument.startswith(f"{option}="):
+            return argument.split("=", 1)[1]
+        if argument == option:
+            if index + 1 == len(arguments):
+                raise ValueError(f"{option} needs a value: {option} FOLDER")
+            return arguments[index + 1]
+    return None
 
 
 def data_at(data: Any, path: Path | str, name: str) -> Any:
@@ -211,7 +223,7 @@ def data_at(data: Any, path: Path | str, name: str) -> Any:
             f"--data {path}: {name} makes its own data ({data.kind}); use a recipe "
             f"for folders, such as sound2sight_folder_laptop"
         )
-    return dataclasses.replace(data, path=str(path))
+    return dataclasses.replace(data, path=str(Path(path).resolve()))
 
 
 # ---- Verbs ---------------------------------------------------------------------------------------
@@ -271,6 +283,7 @@ def sample(arguments: Sequence[str]) -> dict[str, Any]:
 
     sampling.check_request(samples=options.samples, seed=options.seed)
     run = sampling.load_run(options.run, device=options.device)
+    sampling.probe_writable(options.out)
     common = {"samples": options.samples, "seed": options.seed}
     if options.clips:
         results = sampling.sample_files(
@@ -315,7 +328,9 @@ def compare(arguments: Sequence[str]) -> dict[str, Any]:
 def _score(runs: dict[str, Any], options: Any, out: Path, title: str) -> dict[str, Any]:
     """Evaluate runs, write the report, and return the scores."""
     from soundsight.experiment import run_evaluation, write_evaluation
+    from soundsight.sampling import probe_writable
 
+    probe_writable(out / "report")
     protocol = next(iter(runs.values())).recipe.evaluate
     asked = {"samples": "num_samples", "clips": "clips", "seed": "seed", "split": "split"}
     changes = {

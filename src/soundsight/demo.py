@@ -6,7 +6,6 @@ nothing forecast clips that none of them has seen.
 """
 
 import dataclasses
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,8 +33,8 @@ def claims(last_frame: int) -> list[Claim]:
               ours, "mean_image", "psnr", "sequence_best", last_frame),
         Claim("Sound2Sight that hears is better than Sound2Sight that does not",
               ours, "no_audio", first_half, "mean"),
-        Claim("Without its own sound it is no better than one that never heard: hearing another "
-              "clip's sound is worse than its own", ours, shuffled, first_half, "mean"),
+        Claim("Given another clip's sound it is no better than the one that does not hear: that "
+              "one is better", "no_audio", shuffled, first_half, "mean"),
         Claim("It listens: its own sound helps more than the sound of another clip",
               ours, shuffled, first_half, "mean"),
     ]  # fmt: skip
@@ -66,7 +65,6 @@ def run_demo(out: Path, *, seed: int, quick: bool, say: Callable[[str], None]) -
         runs[name] = sampling.load_run(folder)
 
     say(f"[3/4] sampling {SHOWN_FUTURES} futures of {SHOWN_CLIPS} unseen clips")
-    shutil.rmtree(out / "samples", ignore_errors=True)
     futures = sampling.sample_data(
         runs["sound2sight"], out / "samples", clips=SHOWN_CLIPS, samples=SHOWN_FUTURES, seed=seed
     )

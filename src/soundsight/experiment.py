@@ -8,6 +8,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -23,6 +24,7 @@ from soundsight.evaluation.report import write_report
 from soundsight.evaluation.scores import ForecastProtocol, Scores
 from soundsight.recipes import Recipe
 from soundsight.sampling import Run
+from soundsight.training.checkpoint import differing_fields
 from soundsight.training.trainer import pick_device, train
 
 VALIDATION_CLIPS, VALIDATION_SAMPLES = 32, 4
@@ -102,7 +104,8 @@ def run_evaluation(
         protocol: another protocol than that recipe's.
 
     Raises:
-        ValueError: if the runs were trained on clips of different rates or sizes.
+        ValueError: if the runs were trained on other data, on clips of other rates or sizes, or
+            with another number of seen frames.
     """
     first, *others = runs.values()
     for other in others:
@@ -110,6 +113,12 @@ def run_evaluation(
             raise ValueError(
                 f"{other.path} makes clips of {other.recipe.clip}, {first.path} of "
                 f"{first.recipe.clip}: they cannot be compared"
+            )
+        differing = differing_fields(_given(first.recipe), _given(other.recipe))
+        if differing:
+            raise ValueError(
+                f"{first.path} and {other.path} differ in {', '.join(differing)}: scores compare "
+                f"only on the same clips of which the same frames are given"
             )
     recipe = first.recipe
     protocol = protocol or recipe.evaluate
@@ -121,7 +130,11 @@ def run_evaluation(
     }
     protocol = dataclasses.replace(protocol, clips=min(protocol.clips, len(data)))
     background = mean_image(train_data, seed=protocol.seed)
-    judged = getattr(first.model, "discriminator", None) is not None
+    judges = {
+        name: run.model.realness
+        for name, run in runs.items()
+        if getattr(run.model, "discriminator", None) is not None
+    }
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("scoring clips", total=protocol.clips)
         return evaluate_forecast(
@@ -129,9 +142,15 @@ def run_evaluation(
             data,
             protocol,
             mean_image=background,
-            realness=first.model.realness if judged else None,
+            realness=judges,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+
+
+def _given(recipe: Recipe) -> dict[str, Any]:
+    """What two runs must have in common for their scores to stand in one table."""
+    data = {"data": recipes.to_json(recipe)["data"]}
+    return data | {"model": {"seen": getattr(recipe.model, "seen", None)}}
 
 
 def _enough(data: Dataset, split: str) -> Dataset:

@@ -1,6 +1,6 @@
 """From a trained run and a request to clips: what the command line and any page use."""
 
-import json
+import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,10 +50,7 @@ def load_run(path: str | Path, *, device: str = "auto") -> Run:
         raise ValueError(f"{path}: no run folder, it holds no recipe.json (see soundsight train)")
     if not weights.is_file():
         raise ValueError(f"{path}: no weights.safetensors yet; finish it with train --resume")
-    try:
-        recipe = recipes.from_json(json.loads(document.read_text()))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{document}: not JSON: {error}") from None
+    recipe = recipes.read(document)
     model = recipe.model.build(recipe.clip)
     load_weights(model, weights)
     where = pick_device(device)
@@ -104,6 +101,8 @@ def read_given(
         ValueError: naming the file, if it lacks a part or is too short.
     """
     seen, spec = run.recipe.model.seen, run.recipe.clip
+    if not 0 <= start_s < float("inf"):
+        raise ValueError(f"start={start_s} must be at least 0 seconds")
     if frames is None:
         have = int((probe(path).seconds - start_s) * spec.fps + 1e-6)
         frames = max(min(run.recipe.evaluate.frames, have), seen + 1)
@@ -136,6 +135,8 @@ def write_futures(
     """
     scale = scale or view_scale(made.spec)
     folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("sample_[0-9][0-9][0-9]*.mp4"):  # Of an earlier call with more.
+        stale.unlink()
     written = []
     for index in range(len(made)):
         path = folder / f"sample_{index:03d}.mp4"
@@ -163,6 +164,9 @@ def sample_files(
     Raises:
         ValueError: naming the file that cannot be used; those before it are written.
     """
+    stems = [Path(path).stem for path in paths]
+    if twice := {stem for stem in stems if stems.count(stem) > 1}:
+        raise ValueError(f"several clips are named {', '.join(sorted(twice))}: sample them apart")
     for path in paths:
         given, truth = read_given(run, path, start_s=start_s, frames=frames)
         made = draw(run, given, samples=samples, seed=seed, ids=[clip_id(str(path))])
@@ -173,6 +177,8 @@ def sample_data(
     run: Run, out: Path, *, clips: int, samples: int = 1, seed: int = 0, split: str = "test"
 ) -> Iterator[tuple[str, list[Path]]]:
     """Continue the first clips of the run's own data; yields names and files as `sample_files`."""
+    if clips < 1:
+        raise ValueError(f"count={clips} must be at least 1")
     spec = run.recipe.clip.with_frames(run.recipe.evaluate.frames)
     data = run.recipe.data.build(spec, split)
     for index in range(min(clips, len(data))):
@@ -181,3 +187,14 @@ def sample_data(
         made = draw(run, given, samples=samples, seed=seed, ids=[index])
         name = f"{split}_{index:04d}"
         yield name, write_futures(made, truth, out / name)
+
+
+def probe_writable(folder: Path) -> Path:
+    """The folder, made if absent, if something can be written into it; asked before long work.
+
+    Raises:
+        OSError: naming it, if not.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        return folder

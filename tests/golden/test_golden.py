@@ -1,6 +1,6 @@
 """Numbers that must not change unnoticed.
 
-Weights and inputs are closed forms (cosines of a counter), so no random generator's version matters.
+Weights and inputs are closed forms (cosines of a counter): no random generator's version matters.
 `make golden` rewrites the files; a change has to be explained.
 """
 

@@ -17,8 +17,8 @@ def torch_twin(ours: CausalTransformer) -> nn.TransformerEncoderLayer:
     layer = ours.layers[0]
     twin = nn.TransformerEncoderLayer(16, 4, 12, dropout=0.1).eval()
     renamed = {
-        "self_attn.in_proj_weight": layer.in_proj.weight,
-        "self_attn.in_proj_bias": layer.in_proj.bias,
+        "self_attn.in_proj_weight": layer.in_proj_weight,
+        "self_attn.in_proj_bias": layer.in_proj_bias,
         "self_attn.out_proj.weight": layer.out_proj.weight,
         "self_attn.out_proj.bias": layer.out_proj.bias,
     }

@@ -116,13 +116,13 @@ def adversarial_losses(model: Sound2Sight, x, frames, chunks):
         own = heard[i - 2 : i + 1]
         foreign = [sound.roll(-1, 0) for sound in own]
         r, f = real[i - 2 : i + 1], [*real[i - 2 : i], fake[i]]
-        still = torch.tanh(net.still(fake[i]))
+        still = net.still(fake[i])
         generator = (
             generator + (cost(judge(f, own), 1) + cost(still, 1) + cost(judge(f, foreign), 1)) / 3
         )
         f = [frame.detach() for frame in f]
-        right = cost(judge(r, own), 1) + cost(torch.tanh(net.still(real[i])), 1)
-        forged = cost(judge(f, own), 0) + cost(torch.tanh(net.still(f[-1])), 0)
+        right = cost(judge(r, own), 1) + cost(net.still(real[i]), 1)
+        forged = cost(judge(f, own), 0) + cost(net.still(f[-1]), 0)
         wrong = cost(judge(r, foreign), 0) + cost(judge(f, foreign), 0)
         discriminator = discriminator + right / 2 + (forged + wrong) / 8
     return generator, discriminator

@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor, nn
 
@@ -58,27 +58,27 @@ class Config:
     kind: Literal["sound2sight"] = "sound2sight"
     fidelity: Literal["paper", "fixed"] = "fixed"
     """`paper`: as released, quirks included; `fixed`: as it should have been."""
-    seen: int = 5
+    seen: PositiveInt = 5
     """Seen frames F."""
     audio: bool = True
     """Whether it hears; False is the ablation "Ours - No audio"."""
-    code: int = 128
+    code: PositiveInt = 128
     """Width of frame and sound codes."""
-    z_dim: int = 10
+    z_dim: PositiveInt = 10
     """Width of the stochastic latent z_t."""
-    rnn_size: int = 256
+    rnn_size: PositiveInt = 256
     """Hidden units of every LSTM."""
-    frame_channels: int = 64
+    frame_channels: PositiveInt = 64
     """Channels of the first layer of the frame networks."""
-    audio_channels: int = 64
+    audio_channels: PositiveInt = 64
     """Channels of the first layer of the sound networks."""
-    n_fft: int = 44
+    n_fft: int = Field(default=44, ge=2)
     """Samples of one analysis window of the chunk spectrogram."""
-    hop_length: int = 22
+    hop_length: PositiveInt = 22
     """Samples between windows."""
     temporal: Literal["transformer", "lstm"] = "transformer"
     """What reads the past; "lstm" is the ablation of figure 5a."""
-    layers: int = 1
+    layers: PositiveInt = 1
     """Transformer layers (the paper says 4 in section 3 and 1 in section 4)."""
     discriminator: Literal["lstm", "convlstm", "none"] = "lstm"
     """Motion discriminator: on codes, on 256 feature maps, or no discriminator at all."""
@@ -86,23 +86,25 @@ class Config:
     """Motion-dynamics (MD) terms of equation 3; False leaves the image discriminator alone."""
     alignment: bool = True
     """Audio-alignment (AA) terms of equation 3."""
-    position_dropout: float = 0.2
+    position_dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout after the transformers' positions are added."""
-    dropout: float = 0.1
+    dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout inside the transformers' layers."""
-    beta: float = 1e-4
+    beta: float = Field(default=1e-4, ge=0)
     """Weight of the KL divergence, relative to the mean squared error per pixel."""
     last_frame_skip: bool = False
     """Skip connections from the last input frame instead of the last seen one."""
-    steps_per_epoch: int = 72
+    steps_per_epoch: PositiveInt = 72
     """Training steps that schedules count as one epoch (8,000 clips in batches of 110)."""
     z_source: Literal["prior", "posterior", "mix"] | None = None
     """Where training draws z.  paper: prior, so that the posterior never learns from pixels;
     fixed: posterior, the evidence lower bound.  "mix": either, by clip."""
+    posterior_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of the clips whose z comes from the posterior under "mix"."""
     train_discriminator_encoders: bool | None = None
     """paper: False, the discriminator's CNNs keep their random weights; fixed: True."""
     bounded_logits: bool | None = None
-    """paper: True, two logits under a tanh; fixed: False, one free logit."""
+    """paper: True, two logits, under a tanh where windows are judged; fixed: False, one free logit."""
     negatives: Literal["next_clip", "mixed"] | None = None
     """Mismatched sound.  paper: the next clip's; fixed: half of it the same clip's, >= 3 frames
     away."""
@@ -116,7 +118,7 @@ class Config:
     """paper: per_step, statistics of one time step; fixed: pooled, of all frames of the batch."""
     log_spectrogram: bool | None = None
     """paper: False, linear magnitudes; fixed: True, log(1 + 100 magnitude)."""
-    gan_from_epoch: int | None = None
+    gan_from_epoch: NonNegativeInt | None = None
     """First epoch with an adversarial loss for the generator; the discriminator starts one epoch
     before.  paper: 1; fixed: 5."""
 
@@ -207,8 +209,9 @@ class GeneratorNetwork(nn.Module):
         """One of the three encoders of the past."""
         if c.temporal == "lstm":
             return CausalLSTM(c.code)
-        dropouts = {"position_dropout": c.position_dropout, "dropout": c.dropout}
-        return CausalTransformer(c.code, layers=c.layers, **dropouts)
+        return CausalTransformer(
+            c.code, layers=c.layers, position_dropout=c.position_dropout, dropout=c.dropout
+        )
 
 
 class Sound2Sight(nn.Module):
@@ -327,7 +330,7 @@ class Sound2Sight(nn.Module):
             raise ValueError(f"Sound2Sight trains on clips of more than seen={c.seen} frames")
         x = rearrange(clip.video, "b t c h w -> t b c h w")
         noise = torch.randn(len(x) - 1, x.shape[1], c.z_dim, generator=generator, device=x.device)
-        share = {"prior": 0.0, "mix": 0.5, "posterior": 1.0}[c.choice("z_source")]
+        share = {"prior": 0.0, "mix": c.posterior_share, "posterior": 1.0}[c.choice("z_source")]
         coin = torch.rand(x.shape[1], 1, generator=generator, device=x.device)
         chunks = self.chunks(clip)
         forecast = self.teacher_forced(x, chunks, noise, coin < share)
@@ -482,13 +485,14 @@ class Sound2Sight(nn.Module):
         """
         if self.discriminator is None or clip.video is None:
             raise ValueError("the fooling rate needs a model with a discriminator, and video")
+        clip = clip.to(next(self.parameters()).device)
         training = self.training
         self.eval()
         try:
             game = Game(
                 self.rules(),
                 self.discriminator,
-                rearrange(clip.video, "b t c h w -> t b c h w")[1:],
+                rearrange(clip.parts()["video"], "b t c h w -> t b c h w")[1:],
                 None,
                 self.chunks(clip),
                 None,

@@ -53,13 +53,17 @@ class CausalLayer(nn.Module):
     def __init__(self, d: int, heads: int, ffn: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.in_proj, self.out_proj = nn.Linear(d, 3 * d), nn.Linear(d, d)
+        # Not a Linear: as in torch's attention, its first weights are Xavier's, its biases zero.
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * d, d))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * d))
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        self.out_proj = nn.Linear(d, d)
         self.linear1, self.linear2 = nn.Linear(d, ffn), nn.Linear(ffn, d)
         self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
 
     def heads_of(self, x: Float[Tensor, "l b d"]) -> list[Float[Tensor, "b heads l e"]]:
         """Queries, keys and values of every head."""
-        qkv = self.in_proj(x).chunk(3, dim=-1)
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
         return [rearrange(part, "l b (h e) -> b h l e", h=self.heads) for part in qkv]
 
     def finish(

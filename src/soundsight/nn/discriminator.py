@@ -77,8 +77,8 @@ class AudioVisualDiscriminator(nn.Module):
         return torch.tanh(logits) if self.bounded else logits
 
     def judge_frames(self, codes: Float[Tensor, "n b d"]) -> Float[Tensor, "n b l"]:
-        """D_std: logits of "real" for single frames."""
-        return self.bound(self.still(codes))
+        """D_std: logits of "real" for single frames, never bounded."""
+        return self.still(codes)
 
     def judge_windows(self, seen: Tensor, heard: Tensor | None) -> Float[Tensor, "w b l"]:
         """D: logits of "real" for w windows of 3 frames, seen (3, w, b, ...), heard alike."""

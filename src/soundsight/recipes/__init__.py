@@ -7,9 +7,11 @@ rebuilt from there; the `kind` of its model and its data are looked up among our
 import dataclasses
 import difflib
 import importlib
+import json
 import pkgutil
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +23,9 @@ from soundsight.data.loader import DataConfig
 from soundsight.evaluation.scores import ForecastProtocol
 from soundsight.media.clip import ClipSpec
 from soundsight.training.trainer import TrainConfig
+
+PARTS = ("model", "data", "clip", "train", "evaluate")
+"""Parts of a recipe that have fields of their own."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,15 @@ class Recipe:
     """How it is trained."""
     evaluate: ForecastProtocol
     """How it is scored."""
+    name: str = ""
+    """Name in the registry, or nothing."""
+
+    def __post_init__(self) -> None:
+        seen = getattr(self.model, "seen", self.evaluate.seen)
+        if seen != self.evaluate.seen:
+            raise ValueError(
+                f"model.seen={seen} and evaluate.seen={self.evaluate.seen} must be the same"
+            )
 
 
 def names() -> list[str]:
@@ -59,7 +73,8 @@ def load(name: str) -> Recipe:
     Raises:
         ValueError: if there is none; the nearest is suggested.
     """
-    return importlib.import_module(f"{__name__}.{_known(name)}").RECIPE
+    recipe: Recipe = importlib.import_module(f"{__name__}.{_known(name)}").RECIPE
+    return dataclasses.replace(recipe, name=name)
 
 
 def document(name: str) -> str:
@@ -79,25 +94,40 @@ def _known(name: str) -> str:
 
 def to_json(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON values."""
-    return {
-        field.name: TypeAdapter(type(getattr(recipe, field.name))).dump_python(
-            getattr(recipe, field.name), mode="json"
-        )
-        for field in dataclasses.fields(recipe)
+    parts = {part: getattr(recipe, part) for part in PARTS}
+    return {"name": recipe.name} | {
+        part: TypeAdapter(type(value)).dump_python(value, mode="json")
+        for part, value in parts.items()
     }
 
 
-def from_json(document: dict[str, Any]) -> Recipe:
+def read(path: Path) -> Recipe:
+    """The recipe in a file, such as the `recipe.json` of a run folder.
+
+    Raises:
+        ValueError: naming the file, if it is no recipe.
+        OSError: if it cannot be read.
+    """
+    try:
+        return from_json(json.loads(path.read_text()))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def from_json(document: Any) -> Recipe:
     """The recipe that `to_json` wrote.
 
     Raises:
         ValueError: if a part or field is unknown, missing or of the wrong type.
     """
-    parts = [field.name for field in dataclasses.fields(Recipe)]
-    _check_keys(document, parts, "recipe")
-    for part in parts:
+    if not isinstance(document, dict):
+        raise ValueError(f"a recipe is an object of {', '.join(PARTS)}, not {type(document)}")
+    _check_keys(document, [*PARTS, "name"], "recipe")
+    for part in PARTS:
         if not isinstance(document.get(part), dict):
-            raise ValueError(f"recipe: part {part!r} is missing; a recipe has {', '.join(parts)}")
+            raise ValueError(f"recipe: part {part!r} is missing; a recipe has {', '.join(PARTS)}")
     types = {
         "model": _config_of("models", soundsight.models, document["model"]),
         "data": _config_of("data", soundsight.data, document["data"]),
@@ -114,7 +144,7 @@ def from_json(document: dict[str, Any]) -> Recipe:
             first = error.errors()[0]
             where = ".".join([part, *map(str, first["loc"])])
             raise ValueError(f"{where}={first['input']!r}: {first['msg']}") from None
-    return Recipe(**values)
+    return Recipe(**values, name=str(document.get("name", "")))
 
 
 def _check_keys(document: dict[str, Any], known: list[str], where: str) -> None:

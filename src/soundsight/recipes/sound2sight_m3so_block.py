@@ -3,6 +3,7 @@
 30 seen frames, 30 predicted in training, 40 in the test; the block appears at frame 42.
 
 Command: soundsight train sound2sight_m3so_block --out runs/m3so_block
+    --data.digits mnist --data.mnist MNIST
 Hardware: as sound2sight_m3so_nb.
 Time: as sound2sight_m3so_nb.
 Score: the paper reports PSNR 19.50, 9.39, 9.41 at frames 31, 42, 70 and a block IoU of 0.58;

@@ -4,7 +4,7 @@
 
 Command: soundsight train sound2sight_m3so_nb --out runs/nb --data.digits mnist --data.mnist MNIST
 Hardware: one GPU with 24 GB.
-Time: about an hour on an H200 in bfloat16 (an estimate, not yet measured); days on a CPU.
+Time: not yet measured; --train.precision bfloat16 is the fast way on a GPU. Days on a CPU.
 Score: the paper reports PSNR 21.69, 17.62, 16.84 at frames 6, 15, 25 (best of 100); ours is not
     measured yet.
 """

@@ -1,6 +1,7 @@
 """The ablation "Ours - No AA" of Table 1a: no audio-alignment terms in the discriminator.
 
 Command: soundsight train sound2sight_m3so_nb_no_aa --out runs/m3so_nb_no_aa
+    --data.digits mnist --data.mnist MNIST
 Hardware: as sound2sight_m3so_nb.
 Time: as sound2sight_m3so_nb.
 Score: the paper reports PSNR 21.80, 17.36, 16.97 at frames 6, 15, 25; ours is not measured yet.

@@ -1,6 +1,7 @@
 """M3SO-NB with every quirk of the released code, its learning rates included.
 
 Command: soundsight train sound2sight_m3so_nb_paper --out runs/m3so_nb_paper
+    --data.digits mnist --data.mnist MNIST
 Hardware: as sound2sight_m3so_nb.
 Time: as sound2sight_m3so_nb.
 Score: not measured yet.

@@ -33,6 +33,9 @@ TEMPORARY = ".tmp-"
 """Prefix of what is not complete yet."""
 FREE_FIELDS = frozenset(
     {
+        "data.cache",
+        "data.path",
+        "data.progress",
         "evaluate",
         "train.checkpoint_every",
         "train.device",

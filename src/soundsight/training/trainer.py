@@ -139,7 +139,8 @@ def train(
         progress: tell people on stderr how it goes.
 
     Raises:
-        ValueError: if the run folder has a state and `resume` is False; if it belongs to another
+        ValueError: if the run folder has a state and `resume` is False, or weights without a state;
+            if it belongs to another
             recipe; if phases, optimizers and parameters do not fit together; if the device or
             TensorBoard is not there.
         OSError: if the folder cannot be written (a full disk); the states in it are intact.
@@ -201,9 +202,11 @@ def _find_state(
                 f"{run} already holds a training ({found[-1].name}): "
                 "go on with --resume, or choose another folder"
             )
+        _refuse_finished(run)
         return None
     path = checkpoint.latest(run)
     if path is None:
+        _refuse_finished(run)
         return None
     state = checkpoint.load_state(path)
     if fields := checkpoint.differing_fields(state.recipe, recipe):
@@ -214,6 +217,14 @@ def _find_state(
     if state.step > config.steps:
         raise ValueError(f"{path} is beyond train.steps={config.steps}")
     return path
+
+
+def _refuse_finished(run: Path) -> None:
+    """Raise a ValueError if there are weights without a state: a run that was only kept for use."""
+    if (run / "weights.safetensors").exists():
+        raise ValueError(
+            f"{run} holds weights.safetensors but no state to go on from: choose another folder"
+        )
 
 
 def _prepare(run: Path, recipe: dict[str, Any], step: int) -> None:
