@@ -182,6 +182,9 @@ def test_unknown_recipe(capsys, tmp_path):
         ("--clip.size", "18", "size=18"),
         ("--train.ema", "2", "between 0 and 1"),
         ("--train.device", "tpu", "tpu"),
+        ("--model.hop-length", "0", "greater than 0"),
+        ("--model.dropout", "2", "less than 1"),
+        ("--model.seen", "5", "evaluate.seen=3"),
     ],
 )
 def test_bad_fields(capsys, tmp_path, field, value, message):
@@ -218,6 +221,23 @@ def test_training_into_a_trained_folder(capsys, run):
     before = (run / "weights.safetensors").read_bytes()
     assert "--resume" in refused(capsys, "train", TINY, "--out", run)
     assert (run / "weights.safetensors").read_bytes() == before
+
+
+def test_resuming_under_another_name(capsys, run):
+    for out in (["--out", run], [f"--out={run}"]):
+        line = refused(capsys, "train", "sound2sight_m3so_laptop", *out, "--resume")
+        assert f"was trained by {TINY}, not by sound2sight_m3so_laptop" in line
+
+
+def test_training_into_a_folder_with_weights_alone(capsys, run, tmp_path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for name in ("recipe.json", "weights.safetensors"):
+        shutil.copy(run / name, kept)
+    before = (kept / "weights.safetensors").read_bytes()
+    assert "no state to go on from" in refused(capsys, "train", TINY, "--out", kept)
+    assert "no state to go on from" in refused(capsys, "train", TINY, "--out", kept, "--resume")
+    assert (kept / "weights.safetensors").read_bytes() == before
 
 
 def test_resuming_another_recipe(capsys, run):
@@ -267,6 +287,26 @@ def test_samples_and_seed_out_of_range(capsys, run, tmp_path, flag, value):
     assert "between" in line
 
 
+def test_counts_and_starts_out_of_range(capsys, run, video, tmp_path):
+    assert "count=0" in refused(capsys, "sample", run, "--out", tmp_path, "--count", "0")
+    assert "start=" in refused(capsys, "sample", run, video, "--out", tmp_path, "--start", "inf")
+    assert "start=" in refused(capsys, "sample", run, video, "--out", tmp_path, "--start", "-1")
+
+
+def test_clips_of_the_same_name(capsys, run, video, tmp_path):
+    (tmp_path / "other").mkdir()
+    twin = Path(shutil.copy(video, tmp_path / "other"))
+    line = refused(capsys, "sample", run, video, twin, "--out", tmp_path / "out")
+    assert "several clips are named clip" in line
+
+
+def test_fewer_futures_leave_no_old_ones(run, video, tmp_path):
+    for samples in ("3", "1"):
+        arguments = ["sample", str(run), str(video), "--out", str(tmp_path), "--samples", samples]
+        assert main(arguments) == 0
+    assert len(list((tmp_path / "clip").glob("sample_*"))) == 1
+
+
 def test_frames_out_of_range(capsys, run, video, tmp_path):
     assert "seen" in refused(capsys, "sample", run, video, "--out", tmp_path, "--frames", "3")
     line = refused(capsys, "sample", run, video, "--out", tmp_path, "--frames", "40")
@@ -280,6 +320,8 @@ def test_folders_that_are_no_runs(capsys, tmp_path, run):
     (tmp_path / "recipe.json").write_text("{")
     (tmp_path / "weights.safetensors").touch()
     assert "not JSON" in refused(capsys, "evaluate", tmp_path)
+    (tmp_path / "recipe.json").write_text("[]")
+    assert str(tmp_path / "recipe.json") in refused(capsys, "evaluate", tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["other", "missing", "torn"])
@@ -297,6 +339,13 @@ def test_weights_that_do_not_fit(capsys, tmp_path, run, kind):
             tensors[name] = torch.zeros(3, *moved.shape)
         save_file(tensors, path)
     assert str(path) in refused(capsys, "sample", copy, "--out", tmp_path / "out")
+
+
+def test_runs_on_other_data_cannot_be_compared(capsys, run, tmp_path):
+    other = tmp_path / "other"
+    arguments = ["--train.steps", "1", "--data.seed", "9"]
+    assert main(["train", TINY, "--out", str(other), *arguments]) == 0
+    assert "differ in data.seed" in refused(capsys, "compare", run, other)
 
 
 def test_runs_of_the_same_name_cannot_be_compared(capsys, run):

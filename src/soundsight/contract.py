@@ -37,10 +37,6 @@ class Streams:
         self.ids = list(ids)
         self._draws = 0
 
-    def __getitem__(self, index: slice) -> "Streams":
-        """The streams of some of the clips."""
-        return Streams(self.seed, self.ids[index])
-
     def normal(self, num_samples: int, *shape: int) -> Float[Tensor, "b_k ..."]:
         """Standard normal numbers, shape (len(ids) * num_samples, *shape), sample index fastest."""
         self._draws += 1

@@ -15,7 +15,7 @@ from soundsight.evaluation.forecasters import (
     other_clips,
 )
 from soundsight.evaluation.image import psnr, ssim
-from soundsight.evaluation.scores import RULES, ForecastProtocol
+from soundsight.evaluation.scores import CONTROLS, RULES, ForecastProtocol
 from soundsight.media.clip import ClipSpec
 
 
@@ -167,6 +167,22 @@ def test_differences_are_paired(scores):
         scores.row("oracle - listener", "psnr", "mean")
 
 
+def test_a_later_model_is_compared_with_the_double_of_an_earlier_one():
+    result = evaluate({"a": Listener(), "b": Listener(2.0)}, Squares(block=True))
+    for metric in ("psnr", "block_iou"):
+        b, double = (result.per_clip[name, metric, "mean"] for name in ("b", "a:shuffled_audio"))
+        row = result.row("b - a:shuffled_audio", metric, "mean")
+        assert row.value == pytest.approx((b - double).mean())
+    names = {row.name for row in result.rows}
+    pairs = {name for name in names if " - " in name and not name.endswith(CONTROLS)}
+    assert pairs == {
+        "a - b",
+        "a - a:shuffled_audio",
+        "b - b:shuffled_audio",
+        "b - a:shuffled_audio",
+    }
+
+
 def test_block_rows(scores):
     assert scores.row("blank", "block_iou", "mean").value == 0
     # Never visible counts as one frame after the end; it appears in frame 6 = predicted frame 3.
@@ -211,10 +227,19 @@ def test_fooling_rows():
         exact = torch.stack([(v > 0.5).sum((-3, -2, -1)) == 25 for v in clip.video])
         return {"frame": exact.float() * 0.9}
 
-    result = evaluate({"listener": Listener()}, realness=realness)
-    assert result.row("real", "labelled_real_frame", "none").value == 1
-    assert result.row("listener", "labelled_real_frame", "none").value == 1
-    assert not [r for r in result.rows if r.name == "blank" and "labelled" in r.metric]
+    def severe(clip):
+        return {"frame": torch.zeros(clip.video.shape[:2])}
+
+    models = {"a": Listener(), "b": Listener(), "c": Listener()}
+    result = evaluate(models, realness={"a": realness, "b": severe})
+    found = {r.name: r.value for r in result.rows if r.metric == "labelled_real_frame"}
+    # No row compares two discriminators, and who has none is not judged.
+    assert found == {
+        **{"a": 1, "a:shuffled_audio": 1, "real:a": 1, "a - a:shuffled_audio": 0},
+        **{"b": 0, "b:shuffled_audio": 0, "real:b": 0, "b - b:shuffled_audio": 0},
+    }
+    with pytest.raises(ValueError, match="realness of 'd': the forecasters are a, b, c"):
+        evaluate(models, realness={"d": severe})
 
 
 def test_progress_counts_clips():
@@ -309,7 +334,7 @@ def test_bad_protocols_and_data():
         mean_image(sound)
 
 
-def test_score_frames_needs_no_copy_of_the_truth():
+def test_score_frames_holds_every_sample_against_the_one_truth():
     futures, truth = torch.rand(2, 3, 4, 1, 9, 9), torch.rand(2, 4, 1, 9, 9)
     found = score_frames(futures, truth)
     expected = ssim(futures[1, 2, 3], truth[1, 3], data_range=1.0)

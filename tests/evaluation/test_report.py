@@ -13,7 +13,8 @@ from tests.evaluation.little_world import SEEN, Listener, Oracle, Squares, evalu
 from soundsight.evaluation.claims import Claim, default_claims, judge
 from soundsight.evaluation.figures import INK, curves, film_strip, png, strip_frames
 from soundsight.evaluation.labels import METRICS, metric, name_label
-from soundsight.evaluation.report import compare_report, load_scores, write_report
+from soundsight.evaluation.page import claims_section, other_section
+from soundsight.evaluation.report import write_report
 from soundsight.evaluation.scores import RULES, Row
 
 EMPTY = {"meta", "link", "img", "br", "source", "input", "hr"}
@@ -141,6 +142,22 @@ def test_a_report_of_one_future_without_examples(tmp_path):
     assert {p: p.read_bytes() for p in before} == before
 
 
+def test_a_page_says_whose_discriminator_judged(tmp_path):
+    def half(clip):
+        return {"frame": torch.full(clip.video.shape[:2], 0.6)}
+
+    models = {"a": Listener(), "b": Listener()}
+    result = evaluate(models, num_samples=1, examples=0, realness={"a": half, "b": half})
+    page = check_page(write_report(result, tmp_path, title="Judged"))
+    for name in models:
+        assert name_label(f"real:{name}") in page.text
+    assert metric("labelled_real_frame").meaning in page.text
+    # Two judges: no value is the best of both.
+    table = other_section([row for row in result.rows if row.metric.startswith("labelled")])
+    assert "<td>1.000" in table
+    assert 'class="best"' not in table
+
+
 def test_verdicts():
     result = evaluate({"listener": Listener(), "oracle": Oracle(Squares())})
     claims = [
@@ -154,6 +171,31 @@ def test_verdicts():
     assert same.row.low == same.row.high == 0
     with pytest.raises(ValueError, match="no row"):
         judge(result, [Claim("x", "oracle", "nobody", "ssim", "mean")])
+
+
+def test_a_claim_about_one_frame():
+    class Fading(Oracle):
+        def __call__(self, given, num_samples, streams):
+            clip = super().__call__(given, num_samples, streams)
+            late = torch.ones_like(clip.video[:, 6:])
+            return clip.replace(video=torch.cat([clip.video[:, :6], late], dim=1))
+
+    result = evaluate({"fading": Fading(Squares())})
+    claims = [Claim("", "fading", "blank", "psnr", "mean", frame) for frame in (6, 7)]
+    judged = judge(result, claims)
+    assert [found.verdict for found in judged] == ["holds", "does not hold"]
+    for found, column in zip(judged, (2, 3), strict=True):
+        ours, blank = (result.per_clip[name, "psnr", "mean"] for name in ("fading", "blank"))
+        assert found.row.value == pytest.approx((ours - blank)[:, column].mean())
+    assert "frame 6" in claims_section(judged)
+    with pytest.raises(ValueError, match="no row"):
+        judge(result, [Claim("a seen frame", "fading", "blank", "psnr", "mean", SEEN)])
+
+
+def test_a_claim_about_a_later_model_and_a_double():
+    result = evaluate({"listener": Listener(0.0), "deaf": Oracle(Squares())})
+    claim = Claim("", "deaf", "listener:shuffled_audio", "psnr_first_half", "mean")
+    assert judge(result, [claim])[0].verdict == "holds"
 
 
 def test_less_is_better_where_it_is(scores):
@@ -171,48 +213,6 @@ def test_default_claims_name_every_control(scores):
         *(("oracle", other) for other in controls),
     }
     assert {claim.rule for claim in claims} == {"mean"}
-
-
-def test_comparison_of_runs(report, tmp_path):
-    other = evaluate(
-        {"listener": Listener(3.0)}, Squares(block=True), seed=3, diversity_clips=5, examples=0
-    )
-    write_report(
-        other, tmp_path / "b", title="Worse: much", protocol={"data": {"kind": "<squares>"}}
-    )
-    runs = [load_scores(report), load_scores(tmp_path / "b" / "scores.json")]
-    page = check_page(compare_report(runs, tmp_path / "both"))
-    found = load_scores(tmp_path / "both")
-    names = list(dict.fromkeys(row.name for row in found["rows"]))
-    ours, theirs = f"listener ({TITLE})", "listener (Worse  much)"
-    assert {ours, theirs, f"{ours}:shuffled_audio", f"{theirs}:shuffled_audio", "oracle"} <= {
-        *names
-    }
-    assert len([n for n in names if n == "copy_last"]) == 1
-    keys = [row[:4] for row in found["rows"]]
-    assert len(keys) == len(set(keys))
-    value = {row[:4]: row.value for row in found["rows"]}
-    assert value[theirs, "ssim", "mean", None] == other.row("listener", "ssim", "mean").value
-    assert theirs in page.text
-
-
-def test_only_what_was_evaluated_alike_is_compared(report, tmp_path):
-    run = load_scores(report)
-    for key, value in {"seed": 4, "split": "val", "data": None, "indices": [1]}.items():
-        other = {**run, "protocol": {**run["protocol"], key: value}}
-        with pytest.raises(ValueError, match=f"differ in {key}"):
-            compare_report([run, run, other], tmp_path / "both")
-    with pytest.raises(ValueError, match="nothing to compare"):
-        compare_report([], tmp_path / "both")
-
-
-def test_files_that_are_no_scores(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        load_scores(tmp_path)
-    for text in ("{", "[]", '{"format": 7}', '{"format": 1, "rows": [{"name": 1}]}'):
-        (tmp_path / "scores.json").write_text(text)
-        with pytest.raises(ValueError, match=r"scores\.json: no scores\.json of this version"):
-            load_scores(tmp_path)
 
 
 def test_film_strip_by_hand():
@@ -245,6 +245,7 @@ def test_curves_are_the_same_bytes_and_differ_by_theme():
 def test_labels_of_unknown_names():
     assert name_label("mine:shuffled_audio") == "mine, given another clip's sound"
     assert name_label("mine") == "mine"
+    assert name_label("real:mine") == "The real future, judged by mine's discriminator"
     assert metric("ssim_best_of_5").label == "SSIM, best of 5"
     assert metric("labelled_real_frame").label == "Labelled real (frame)"
     assert metric("new").label == "new"

@@ -1,5 +1,7 @@
 """Decoding: pictures and sound of any file on one clock."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -134,6 +136,71 @@ def test_a_hole_in_the_sound_is_silence(movie: MovieMaker, tmp_path: Path):
     assert wave[100:7900].min() > 0.49
     assert wave[8200:19000].abs().max() < 1e-3
     assert wave[19300:].min() > 0.49
+
+
+def write_stamped(path: Path, wave: np.ndarray, rate: int, size: int, times: Iterable[float]):
+    """Sound as PCM in packets of `size` samples with the time stamps `times`, seconds."""
+    with av.open(path, "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=rate, layout="mono")
+        for k, time_s in enumerate(times):
+            packet = av.Packet(wave[k * size : (k + 1) * size].tobytes())
+            packet.stream, packet.time_base = stream, Fraction(1, 100_000)
+            packet.pts = packet.dts = round(time_s * 100_000)
+            out.mux(packet)
+
+
+def click_wave(seconds: float, rate: int, clicks: Sequence[float]) -> np.ndarray:
+    wave = np.full(round(seconds * rate), 500, np.int16)
+    for click in clicks:
+        wave[round(click * rate)] = 20000
+    return wave
+
+
+def clicks_in(path: Path, frames: int = 30) -> np.ndarray:
+    """When clicks are heard, seconds; the whole is read, at 16 kHz."""
+    spec = replace(SPEC, frames=frames)
+    wave = decode(path, spec, video=False).audio[0].numpy()
+    return np.flatnonzero(wave > 0.5) / spec.sample_rate
+
+
+@pytest.mark.parametrize("gap_s", [0.003, 0.005, 0.009, -0.005, 0.05])
+def test_a_small_gap_is_kept(tmp_path: Path, gap_s: float):
+    times = [0.02 * k + (gap_s if k >= 40 else 0) for k in range(100)]
+    wave = click_wave(2.0, 16000, [0.5, 0.79, 0.81, 1.3])
+    write_stamped(tmp_path / "gap.mkv", wave, 16000, 320, times)
+    expected = np.array([0.5, 0.79, 0.81 + gap_s, 1.3 + gap_s])
+    assert np.abs(clicks_in(tmp_path / "gap.mkv") - expected).max() <= 1e-3
+
+
+@pytest.mark.parametrize("name", ["rounded.mkv", "rounded.flv"])
+def test_rounded_time_stamps_leave_sound_in_one_piece(tmp_path: Path, name: str):
+    rate, size = 44100, 1024
+    wave = (8000 * np.sin(np.arange(130 * size) * 0.05)).astype(np.int16)
+    write_stamped(tmp_path / name, wave, rate, size, [k * size / rate for k in range(130)])
+    spec = ClipSpec(frames=50, fps=20.0, size=16, sample_rate=rate)
+    got = decode(tmp_path / name, spec, video=False).audio[0].numpy()
+    np.testing.assert_allclose(got, wave[: len(got)] / 32768, atol=1e-6)
+
+
+def test_wandering_time_stamps_leave_sound_in_one_piece(tmp_path: Path):
+    wander = np.random.default_rng(0).uniform(-0.004, 0.004, 100)
+    wander[0] = 0
+    wave = (8000 * np.sin(np.arange(32000) * 0.05)).astype(np.int16)
+    times = 0.01 + 0.02 * np.arange(100) + wander
+    write_stamped(tmp_path / "wander.mkv", wave, 16000, 320, list(times))
+    got = decode(tmp_path / "wander.mkv", SPEC, video=False).audio[0].numpy()
+    np.testing.assert_allclose(got, wave[: len(got)] / 32768, atol=1e-6)
+
+
+@pytest.mark.parametrize("drift", [0.002, -0.002])
+def test_sound_follows_time_stamps_that_drift(tmp_path: Path, drift: float):
+    clicks = np.arange(0.305, 7.9, 0.5)  # In the middle of a packet.
+    wave = click_wave(8.0, 16000, list(clicks))
+    times = [0.02 * k * (1 + drift) for k in range(400)]
+    write_stamped(tmp_path / "drift.mkv", wave, 16000, 320, times)
+    heard = clicks_in(tmp_path / "drift.mkv", frames=159)
+    # 1 ms, and what Matroska's rounding hides.
+    assert np.abs(heard - clicks * (1 + drift)).max() <= 1.6e-3
 
 
 @pytest.mark.parametrize(

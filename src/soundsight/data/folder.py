@@ -3,8 +3,11 @@
 Each video is decoded once, at the spec's rates and size, into a cache on disk, and cut into windows
 of `spec.frames` frames. Splits are by source, so that no two splits share a recording: sources are
 ranked by a hash of their relative name; the first are test, the next val, the rest train, with at
-least one source each. With one or two sources only, the windows of each are split in time instead:
-the last ones are test, those before val, and windows that overlap another split's are left out.
+least one source each. With one or two sources only, the duration of each is cut at fixed fractions
+instead: its beginning is train, what follows val, its end test, and windows lie within a part.
+
+A split's frames do not depend on the length of the clips: a model trained on short windows can be
+evaluated on longer ones without meeting a frame it has learned from.
 """
 
 import hashlib
@@ -32,7 +35,7 @@ from soundsight.media.io import MediaError, decode_all
 SUFFIXES = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 """Files looked for, in any case."""
 SPLITS = ("train", "val", "test")
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Part of the cache's key: to be raised when decoding changes."""
 INT16_MAX = 32767
 OPEN_SOURCES = 128
@@ -52,7 +55,8 @@ class VideoFolder:
     hop_s: float | None = None
     """From one window's start to the next one's, seconds, at least a frame; None: no overlap."""
     split: tuple[float, float] = (0.1, 0.1)
-    """Fractions of the sources that are val and test; a fraction above 0 gets at least one."""
+    """Fractions of the sources that are val and test (a fraction above 0 gets at least one); with
+    one or two sources, of the duration of each."""
     cache: str | None = None
     """Where decoded videos are kept; None: $SOUNDSIGHT_CACHE or ~/.cache/soundsight."""
     progress: bool = True
@@ -83,24 +87,27 @@ class VideoFolder:
             raise ValueError(f"split={split!r} must be one of {', '.join(SPLITS)}")
         folder = Path(self.path).expanduser()
         sources, skipped = self._decode(folder, spec)
-        hop = spec.frames if self.hop_s is None else max(1, round(self.hop_s * spec.fps))
-        windows: dict[str, list[int]] = {}
         for name, source in sources.items():
-            windows[name] = list(range(0, source.frames - spec.frames + 1, hop))
-            if not windows[name]:
+            if source.frames < spec.frames:
                 has_s = source.frames / spec.fps
                 skipped[name] = f"{has_s:.2f} s is shorter than a clip of {spec.seconds:.2f} s"
         _report(folder, spec, sources, skipped)
-        usable = {name: starts for name, starts in windows.items() if starts}
-        chosen = _split_sources(usable, self.split, split, spec.frames)
+        hop = spec.frames if self.hop_s is None else max(1, round(self.hop_s * spec.fps))
+        frames = {name: source.frames for name, source in sources.items()}
+        parts = _split_sources(frames, self.split)[split]
+        windows = {
+            sources[name]: list(range(part.start, part.stop - spec.frames + 1, hop))
+            for name, part in parts.items()
+        }
+        chosen = {source: starts for source, starts in windows.items() if starts}
         if not chosen:
-            total = sum(map(len, usable.values()))
+            longest_s = max(map(len, parts.values()), default=0) / spec.fps
             raise ValueError(
-                f"{folder}: split {split!r} is empty: {len(usable)} videos with "
-                f"{total} clips of {spec.seconds:g} s, split={self.split}; "
-                "add videos, or shorten the clips or hop_s"
+                f"{folder}: split {split!r} is empty: of {len(sources)} videos with "
+                f"split={self.split} it gets at most {longest_s:.2f} s in one piece, a clip needs "
+                f"{spec.seconds:.2f} s; give more or longer videos, a larger split, or fewer frames"
             )
-        return FolderDataset(spec, {sources[name]: starts for name, starts in chosen}, skipped)
+        return FolderDataset(spec, chosen, skipped)
 
     def _decode(self, folder: Path, spec: ClipSpec) -> tuple[dict[str, "Source"], dict[str, str]]:
         """The cached form of every video, and why others have none, by relative name."""
@@ -256,37 +263,40 @@ def _open(place: Path) -> tuple[UInt8[np.ndarray, "t h w c"], Int16[np.ndarray, 
 
 
 def _split_sources(
-    windows: dict[str, list[int]], fractions: tuple[float, float], split: str, frames: int
-) -> list[tuple[str, list[int]]]:
-    """The sources of one split in order of their names, with the starts of their windows."""
-    if len(windows) < 3:
-        parts = [(name, _split_in_time(w, fractions, frames)[split]) for name, w in windows.items()]
-        return [(name, starts) for name, starts in parts if starts]
-    ranked = sorted(windows, key=_hash)
+    frames: dict[str, int], fractions: tuple[float, float]
+) -> dict[str, dict[str, range]]:
+    """The frames that each split may use, by source, in order of the sources' names.
+
+    Args:
+        frames: how many each source has; of no effect on who is where, so that a clip's length has
+            none either.
+        fractions: of val and test.
+    """
+    if len(frames) < 3:
+        cuts = {name: _split_in_time(total, fractions) for name, total in sorted(frames.items())}
+        return {split: {name: parts[split] for name, parts in cuts.items()} for split in SPLITS}
+    ranked = sorted(frames, key=_hash)
     val, test = _counts(len(ranked), fractions)
     members = {
-        "test": ranked[:test],
-        "val": ranked[test : test + val],
         "train": ranked[test + val :],
+        "val": ranked[test : test + val],
+        "test": ranked[:test],
     }
-    return [(name, windows[name]) for name in sorted(members[split])]
+    return {
+        split: {name: range(frames[name]) for name in sorted(names)}
+        for split, names in members.items()
+    }
 
 
-def _split_in_time(
-    starts: list[int], fractions: tuple[float, float], frames: int
-) -> dict[str, list[int]]:
-    """Windows of one source: first train, then val, then test, without frames in common."""
-    everything = {"train": starts, "val": [], "test": []}
-    if len(starts) < 3:
-        return everything
-    val, test = _counts(len(starts), fractions)
-    parts, rest = {}, starts
-    for name, count in (("test", test), ("val", val)):  # From the video's end backwards.
-        cut = max(0, len(rest) - count)
-        parts[name], rest = rest[cut:], rest[:cut]
-        if parts[name]:
-            rest = [start for start in rest if start + frames <= parts[name][0]]
-    return {"train": rest, **parts} if rest else everything
+def _split_in_time(total: int, fractions: tuple[float, float]) -> dict[str, range]:
+    """The frames of one source: first train, then val, then test."""
+    val, test = (round(total * fraction) for fraction in fractions)
+    to_val, to_test = total - val - test, total - test
+    return {
+        "train": range(to_val),
+        "val": range(to_val, to_test),
+        "test": range(to_test, total),
+    }
 
 
 def _counts(total: int, fractions: tuple[float, float]) -> tuple[int, int]:

@@ -15,6 +15,8 @@ from soundsight.media.clip import Clip
 Realness = Callable[[Clip], dict[str, Float[Tensor, "b t"]]]
 """A discriminator: for each of its heads the probability in [0, 1] that each frame is real. It may
 judge fewer frames than the clip has (windows); its last column is the clip's last frame."""
+LABELLED_REAL = "labelled_real_"
+"""Prefix of the metric of each head."""
 
 
 class Fooling(NamedTuple):

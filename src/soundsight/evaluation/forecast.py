@@ -23,9 +23,10 @@ from soundsight.contract import Streams
 from soundsight.data.loader import Dataset
 from soundsight.evaluation import localisation
 from soundsight.evaluation.diversity import best_of_curve, pairwise_ssim
-from soundsight.evaluation.fooling import Realness, labelled_real
+from soundsight.evaluation.fooling import LABELLED_REAL, Realness, labelled_real
 from soundsight.evaluation.forecasters import (
     REAL,
+    SHUFFLED,
     Entry,
     Forecaster,
     ModelForecaster,
@@ -72,7 +73,7 @@ def evaluate_forecast(
     protocol: ForecastProtocol,
     *,
     mean_image: Float32[Tensor, "c h w"],
-    realness: Realness | None = None,
+    realness: Mapping[str, Realness] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Score forecasters and their controls on a data set.
@@ -84,7 +85,8 @@ def evaluate_forecast(
             of the first frame that shows it), the block is located too.
         protocol: how to evaluate.
         mean_image: what `mean_image` returned for the training split.
-        realness: a discriminator whose fooling rate is reported.
+        realness: discriminators by the name of the forecaster whose own each is. It judges that
+            forecaster, its shuffled double, and the real clips under the name "real:<forecaster>".
         progress: called with (clips done, clips in all) after each batch.
 
     Returns:
@@ -92,13 +94,11 @@ def evaluate_forecast(
 
     Raises:
         ValueError: if the clips have no picture or are shorter than the protocol asks, there are
-            too few, a name is taken, or a forecaster returns frames of the wrong number, size or
-            that are not finite.
+            too few, a name is taken, `realness` names no forecaster, or a forecaster returns frames
+            of the wrong number, size or that are not finite.
     """
-    if dataset.spec.frames < protocol.frames:
-        raise ValueError(
-            f"frames={protocol.frames}: the data set's clips have only {dataset.spec.frames}"
-        )
+    judges = realness or {}
+    _check(forecasters, dataset, protocol, judges)
     entries = line_up(forecasters, num_samples=protocol.num_samples, mean_image=mean_image)
     indices = clip_indices(len(dataset), protocol.clips, seed=protocol.seed)
     others = other_clips(indices, seed=protocol.seed)
@@ -109,11 +109,10 @@ def evaluate_forecast(
         swapped = None
         if not all(entry.own_sound for entry in entries):
             swapped = _clips(dataset, protocol, others[part]).audio
-        _score_real(tally, batch, realness)
+        _score_real(tally, batch, judges)
         for entry in entries:
             given = batch.given if entry.own_sound else batch.given.replace(audio=swapped)
-            judge = realness if entry.name.partition(":")[0] in forecasters else None
-            _forecast(tally, entry, given, batch, judge)
+            _forecast(tally, entry, given, batch, judges.get(entry.name.removesuffix(SHUFFLED)))
         if progress is not None:
             progress(min(part.stop, len(indices)), len(indices))
     _score_centre_block(tally, dataset, indices)
@@ -128,6 +127,21 @@ def evaluate_forecast(
         models=list(forecasters),
         examples=tally.examples,
     )
+
+
+def _check(
+    forecasters: Mapping[str, Forecaster],
+    dataset: Dataset,
+    protocol: ForecastProtocol,
+    judges: Mapping[str, Realness],
+) -> None:
+    if dataset.spec.frames < protocol.frames:
+        raise ValueError(
+            f"frames={protocol.frames}: the data set's clips have only {dataset.spec.frames}"
+        )
+    for name in judges:
+        if name not in forecasters:
+            raise ValueError(f"realness of {name!r}: the forecasters are {', '.join(forecasters)}")
 
 
 @dataclass(frozen=True)
@@ -353,15 +367,15 @@ def _score_diversity(
         tally.add(entry.name, "pairwise_ssim", NO_RULE, alike)
 
 
-def _score_real(tally: _Tally, batch: _Batch, realness: Realness | None) -> None:
-    """The upper bound: the truth itself."""
+def _score_real(tally: _Tally, batch: _Batch, judges: Mapping[str, Realness]) -> None:
+    """The upper bound: the truth itself, and what each discriminator says of it."""
     assert batch.truth.video is not None
     futures = batch.truth.video[:, None, tally.protocol.seen :]
     _score(tally, Entry(REAL, lambda given, *_: given, 1), futures, batch)
-    if realness is not None:
+    for model, realness in judges.items():
         shares = labelled_real(realness, batch.truth, frames=tally.protocol.horizon)
         for head, share in shares.items():
-            tally.add(REAL, f"labelled_real_{head}", NO_RULE, share)
+            tally.add(f"{REAL}:{model}", LABELLED_REAL + head, NO_RULE, share)
 
 
 def _score_centre_block(tally: _Tally, dataset: Dataset, indices: list[int]) -> None:
@@ -383,7 +397,7 @@ def _score_realness(
     clip = _whole(given.repeat(num_samples).to(futures.device), futures.flatten(0, 1))
     for head, share in labelled_real(realness, clip, frames=futures.shape[2]).items():
         per_clip = share.unflatten(0, (-1, num_samples)).mean(1)
-        tally.add(name, f"labelled_real_{head}", NO_RULE, per_clip)
+        tally.add(name, LABELLED_REAL + head, NO_RULE, per_clip)
 
 
 def _whole(given: Clip, future: Float32[Tensor, "b t c h w"]) -> Clip:

@@ -2,7 +2,7 @@
 
 Both are computed in float64 on the device of the frames, per channel and then averaged over the
 channels, and agree with scikit-image to 1e-6. `x` and `y` broadcast over their leading axes, so K
-samples of a clip can be held against its one ground truth without copying it.
+samples of a clip can be held against its one ground truth, which is repeated K times in memory.
 """
 
 import math

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from soundsight.evaluation.fooling import LABELLED_REAL
 from soundsight.evaluation.forecasters import REAL, SHUFFLED
 
 NAMES = {
@@ -93,6 +94,8 @@ def name_label(name: str) -> str:
     """What a row's name is called: "copy_last" becomes "Copy the last seen frame"."""
     if name.endswith(SHUFFLED):
         return f"{name.removesuffix(SHUFFLED)}, given another clip's sound"
+    if name.startswith(f"{REAL}:"):
+        return f"The real future, judged by {name.removeprefix(f'{REAL}:')}'s discriminator"
     return NAMES.get(name, name)
 
 
@@ -101,14 +104,15 @@ def metric(name: str) -> Metric:
     if name.startswith("ssim_best_of_"):
         k = name.rpartition("_")[2]
         return Metric(f"SSIM, best of {k}", "", 4, True, f"Expected best SSIM among {k} futures.")
-    if name.startswith("labelled_real_"):
-        head = name.removeprefix("labelled_real_")
+    if name.startswith(LABELLED_REAL):
+        head = name.removeprefix(LABELLED_REAL)
         return Metric(
             f"Labelled real ({head})",
             "",
             3,
             True,
-            "Share of the frames that the model's own discriminator takes for real ones; compare "
-            "with the row of the real future.",
+            "Share of the frames that the model's own discriminator takes for real ones. Compare "
+            "it only with the row of the real future that the same discriminator judged: those of "
+            "two models have two judges.",
         )
     return METRICS.get(name, Metric(name, "", 4, True, ""))

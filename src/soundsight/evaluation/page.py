@@ -8,6 +8,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from soundsight.evaluation.claims import Judged
+from soundsight.evaluation.fooling import LABELLED_REAL
 from soundsight.evaluation.forecasters import REAL
 from soundsight.evaluation.labels import (
     METRICS,
@@ -17,7 +18,7 @@ from soundsight.evaluation.labels import (
     name_label,
 )
 from soundsight.evaluation.page_style import CSS, SCRIPT
-from soundsight.evaluation.scores import Row, is_control, is_difference
+from soundsight.evaluation.scores import Row, is_control, is_difference, is_real
 
 HEADLINE = ("psnr_first_half", "psnr", "ssim", "ssim_legacy", "block_iou", "block_time_error")
 CURVES = ("psnr", "ssim", "ssim_legacy")
@@ -77,6 +78,7 @@ def claims_section(judged: Sequence[Judged]) -> str:
     for claim, row, verdict in judged:
         shown = metric(claim.metric)
         rule = RULE_LABELS.get(claim.rule, claim.rule).lower()
+        frame = "" if claim.frame is None else f", frame {claim.frame}"
         evidence = (
             f"{row.value:+.{shown.decimals}f} {shown.unit} "
             f"[{row.low:+.{shown.decimals}f}, {row.high:+.{shown.decimals}f}]"
@@ -85,7 +87,7 @@ def claims_section(judged: Sequence[Judged]) -> str:
             f'<li><span class="verdict {verdict.replace(" ", "-")}">{verdict.capitalize()}</span>'
             f"<span>{escape(claim.text)}</span>"
             f'<span class="evidence">{escape(evidence)}<br>{escape(shown.label)}, '
-            f"{escape(rule)}</span></li>"
+            f"{escape(rule)}{frame}</span></li>"
         )
     if not items:
         return ""
@@ -140,7 +142,7 @@ def _score_table(
         (row.name, row.metric): row for row in rows if row.frame is None and not is_difference(row)
     }
     names = list(dict.fromkeys(name for name, _ in found))
-    names.sort(key=lambda name: (name == REAL, is_control(name)))
+    names.sort(key=lambda name: (is_real(name), is_control(name)))
     columns = {m: [row for (_, k), row in found.items() if k == m] for m in metrics}
     columns = {m: column for m, column in columns.items() if column}
     head = "".join(
@@ -177,8 +179,10 @@ def _direction(name: str) -> str:
 
 
 def _best(name: str, rows: Sequence[Row]) -> float | None:
-    """The best value of a column, the upper bound left out."""
-    values = [row.value for row in rows if row.name != REAL]
+    """The best value of a column, the upper bound left out; none where each row has its judge."""
+    if name.startswith(LABELLED_REAL):
+        return None
+    values = [row.value for row in rows if not is_real(row.name)]
     choose: Callable[[list[float]], float] = max if metric(name).higher_is_better else min
     return choose(values) if values else None
 
@@ -187,7 +191,7 @@ def _cell(row: Row | None, best: float | None = None) -> str:
     if row is None:
         return '<td><span aria-label="not applicable">–</span></td>'
     d = metric(row.metric).decimals
-    strong = ' class="best"' if row.value == best and row.name != REAL else ""
+    strong = ' class="best"' if row.value == best and not is_real(row.name) else ""
     interval = f"<small>[{row.low:.{d}f}, {row.high:.{d}f}]</small>"
     return f"<td{strong}>{row.value:.{d}f}{interval}</td>"
 
@@ -341,9 +345,9 @@ def protocol_section(protocol: Mapping[str, Any]) -> str:
 def reading_section(rows: Sequence[Row], rules: Sequence[str]) -> str:
     """The words of the page explained."""
     used = {row.metric for row in rows}
-    items = [
-        (METRICS[m].label, METRICS[m].meaning) for m in METRICS if m in used and METRICS[m].meaning
-    ]
+    judged = sorted(m for m in used if m.startswith(LABELLED_REAL))
+    shown = [metric(m) for m in (*(m for m in METRICS if m in used), *judged)]
+    items = [(m.label, m.meaning) for m in shown if m.meaning]
     items += [(RULE_LABELS[rule], RULE_MEANINGS[rule]) for rule in rules]
     items += [
         (

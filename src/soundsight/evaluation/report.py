@@ -13,7 +13,6 @@ import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,7 @@ from soundsight.evaluation.claims import Claim, Judged, default_claims, judge
 from soundsight.evaluation.figures import curve_files, film_strip, png, strip_frames
 from soundsight.evaluation.forecasters import SHUFFLED, TRIVIAL
 from soundsight.evaluation.labels import name_label
-from soundsight.evaluation.scores import (
-    RULES,
-    Example,
-    Future,
-    Row,
-    Scores,
-    is_control,
-    is_difference,
-)
+from soundsight.evaluation.scores import Example, Future, Row, Scores
 from soundsight.media.clip import Clip
 
 VIEW_SIDE = 192
@@ -202,136 +193,6 @@ def _encode(clip: Clip, path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     encode(clip, path, scale=-(-VIEW_SIDE // clip.spec.size))
-
-
-def load_scores(path: str | Path) -> dict[str, Any]:
-    """Read a scores.json, or that of a report folder.
-
-    Args:
-        path: the file, or the folder that holds it.
-
-    Returns:
-        Its content, "rows" as a list of `Row`.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        ValueError: naming the file, if it is no scores.json of this version.
-    """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "scores.json"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != FORMAT:
-            raise ValueError(f"format {found['format']}, not {FORMAT}")
-        rows = [Row(**row) for row in found["rows"]]
-        needed = {key: found[key] for key in ("title", "protocol", "claims")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: no scores.json of this version: {error!r}") from error
-    return {**found, **needed, "rows": rows}
-
-
-COMPARABLE = ("seen", "frames", "num_samples", "clips", "split", "seed", "clip", "indices", "data")
-"""Fields of the protocol that must agree for scores to stand in one table."""
-
-
-def compare_report(
-    runs: Sequence[Mapping[str, Any]], out: str | Path, *, title: str = "Comparison"
-) -> Path:
-    """Several evaluations in one table, with the controls once.
-
-    Args:
-        runs: what `load_scores` returned for each, at least one; a title names the row of
-            a model whose name another run has too.
-        out: folder of the report.
-        title: heading of the page.
-
-    Returns:
-        Path of the page.
-
-    Raises:
-        ValueError: if there is nothing to compare or the runs were not evaluated alike, naming the
-            field.
-        OSError: if a file cannot be written.
-    """
-    out = Path(out)
-    _check_comparable(runs)
-    rows, samples = _merge(runs)
-    first = runs[0]["protocol"]
-    rules = _shown_rules([rule for rule in RULES if rule in first["rules"]], samples)
-    curves = curve_files([row for row in rows if row.rule in rules], seen=first["seen"])
-    for name, content in curves.items():
-        _write(out / "curves" / name, content)
-    common = {key: first[key] for key in COMPARABLE if key in first}
-    protocols = {run["title"]: run["protocol"] for run in runs}
-    _write_scores(out, title, {**common, "runs": protocols}, [], rows)
-    sections = [
-        ("Scores", page.headline_section(rows, rules, samples)),
-        ("Frame by frame", page.curves_section(rules, curves, "curves")),
-        ("Diversity and more", page.other_section(rows)),
-        ("How to read this", page.reading_section(rows, rules)),
-        ("Every frame", page.frames_section(rows, rules)),
-        ("Protocol", page.protocol_section({**common, **protocols})),
-    ]
-    lead = f"{len(runs)} runs on the same {first['clips']} clips of the {first['split']} split."
-    _write(out / "index.html", page.document(title, lead, sections))
-    return out / "index.html"
-
-
-def _check_comparable(runs: Sequence[Mapping[str, Any]]) -> None:
-    if not runs:
-        raise ValueError("nothing to compare: give at least one report")
-    first = runs[0]
-    for run in runs[1:]:
-        for key in COMPARABLE:
-            a, b = first["protocol"].get(key), run["protocol"].get(key)
-            if a != b:
-                shown = "" if key == "indices" else f": {a} and {b}"
-                raise ValueError(
-                    f"{first['title']!r} and {run['title']!r} differ in {key}{shown}; scores "
-                    "compare only on the same clips by the same protocol"
-                )
-
-
-def _merge(runs: Sequence[Mapping[str, Any]]) -> tuple[list[Row], dict[str, int]]:
-    """Rows under names that are unique, and futures per name; controls from the first run only."""
-    rows: list[Row] = []
-    samples: dict[str, int] = {}
-    names = [model for run in runs for model in run["protocol"]["models"]]
-    taken: set[str] = set()
-    for run in runs:
-        rename = {}
-        for model in run["protocol"]["models"]:
-            rename[model] = _unique(model, run["title"], names, taken)
-            taken.add(rename[model])
-        for row in run["rows"]:
-            model, mark, rest = row.name.partition(":")
-            if model in rename and not is_difference(row):
-                rows.append(row._replace(name=rename[model] + mark + rest))
-        for name, drawn in run["protocol"]["futures_per_clip"].items():
-            model, mark, rest = name.partition(":")
-            if model in rename:
-                samples[rename[model] + mark + rest] = drawn
-    return rows + _controls(runs[0]), samples
-
-
-def _controls(run: Mapping[str, Any]) -> list[Row]:
-    """Rows that do not depend on a model."""
-    return [
-        row
-        for row in run["rows"]
-        if is_control(row.name) and ":" not in row.name and not is_difference(row)
-    ]
-
-
-def _unique(model: str, title: str, names: Sequence[str], taken: set[str]) -> str:
-    """A name for a run's model: its own, with the run's title and a number if others share it."""
-    # The marks of a shuffled double and of a difference must not come in by a title.
-    title = title.replace(":", " ").replace(" - ", ", ")
-    name = model if names.count(model) == 1 else f"{model} ({title})"
-    return next(
-        free for i in count(1) if (free := name if i == 1 else f"{name} ({i})") not in taken
-    )
 
 
 def _write(path: Path, content: str | bytes) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as validated
 
+from soundsight.evaluation.fooling import LABELLED_REAL
 from soundsight.evaluation.forecasters import REAL, SHUFFLED, TRIVIAL
 from soundsight.evaluation.intervals import Interval, bootstrap_columns
 from soundsight.media.clip import Clip, ClipSpec
@@ -85,7 +86,8 @@ class Row(NamedTuple):
     """One number of the report."""
 
     name: str
-    """Forecaster or control; "a - b" is the paired difference of two over the same clips."""
+    """Forecaster or control; "a - b" is the paired difference of two over the same clips, "real:a"
+    the real clips as the discriminator of a sees them."""
     metric: str
     rule: str
     """One of `RULES`, or "none"."""
@@ -214,18 +216,34 @@ def _columns(
 def _differences(
     per_clip: dict[Key, np.ndarray], models: list[str]
 ) -> Iterator[tuple[Key, np.ndarray]]:
-    """Each model minus its shuffled double, each control, each later model; doubles minus those."""
+    """Paired differences of all `_pairs`, in every metric that both have."""
+    pairs = list(_pairs(models))
     for (name, metric, rule), array in per_clip.items():
-        own = name.removesuffix(SHUFFLED)
-        if own not in models:
-            continue
-        later = models[models.index(own) + 1 :]
-        for other in later if name != own else (name + SHUFFLED, *CONTROLS, *later):
+        for other in (second for first, second in pairs if first == name):
+            if metric.startswith(LABELLED_REAL) and other != name + SHUFFLED:
+                continue  # Two discriminators: their shares do not compare.
             against = per_clip.get((other, metric, rule))
             if against is not None and against.shape == array.shape:
                 yield (f"{name} - {other}", metric, rule), array - against
 
 
+def _pairs(models: list[str]) -> Iterator[tuple[str, str]]:
+    """Which differences are reported, as (first, second) for first minus second.
+
+    Each model minus its shuffled double, each control and each later model; and each later model
+    minus that double: is a later model without ears better than one that hears a foreign sound?
+    """
+    for i, model in enumerate(models):
+        double, later = model + SHUFFLED, models[i + 1 :]
+        yield from ((model, other) for other in (double, *CONTROLS, *later))
+        yield from ((other, double) for other in later)
+
+
+def is_real(name: str) -> bool:
+    """Is it a row of the real clips: the upper bound, or what a discriminator says of them?"""
+    return name.partition(":")[0] == REAL
+
+
 def is_control(name: str) -> bool:
     """Is it there to give the others' scores a meaning?"""
-    return name in (*CONTROLS, REAL) or SHUFFLED in name
+    return name in CONTROLS or is_real(name) or SHUFFLED in name

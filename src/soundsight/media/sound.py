@@ -1,13 +1,18 @@
 """From decoded sound to one mono waveform on the file's clock, by its time stamps alone.
 
 Silence fills what comes late or is missing, overlaps are cut, and only then is the rate changed, so
-a sample stands where the file says that it is heard. Starting at a whole second, whatever the
-window, makes a window bit for bit the same as that part of the whole file (but for the ends of the
-resampling filter).
+a sample stands where the file says that it is heard, to 1 ms. Time stamps that wander (containers
+round them, recorders guess them) leave the sound in one piece: only if all those of the next
+quarter second agree that it is early, or late, is it moved, by the least of what they say.
+
+Starting at a whole second, whatever the window, makes a window bit for bit the same as that part of
+the whole file (but for the ends of the resampling filter).
 """
 
 import math
+from collections import deque
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -15,14 +20,27 @@ from jaxtyping import Float32
 
 from soundsight.media.limits import Limits, MediaError
 
+TOLERANCE_S = 0.001
+"""Sound that stands wrong by more than this, lastingly, is moved, seconds."""
+SETTLE_S = 0.25
+"""How long time stamps have to agree that sound stands wrong, seconds."""
 JITTER_S = 0.01
-"""Time stamps may wander this much (containers round them) before sound is moved, seconds."""
+"""Sound that one time stamp alone tells to be wrong by more than this is moved, seconds."""
 LEAD_S = 1.0
 """Sound decoded before the window, so that decoder and resampling filter have settled, seconds."""
 DOWNMIX = {"FL": 0.5**0.5, "FR": 0.5**0.5, "FC": 1.0, "LFE": 0.0}
 """Weights of channels in the mono sum, before they are scaled to sum 1; others weigh 1/2.
 
 Source: ITU-R BS.775-3, annex 4, table 2 (1/0 format). The low-frequency effects are left out."""
+
+
+class _Piece(NamedTuple):
+    """Sound waiting for its place."""
+
+    wave: Float32[np.ndarray, " n"]
+    """Mono, at the source's rate."""
+    shift: int | None
+    """Where its time stamp puts it, less the samples that came before it; None without stamp."""
 
 
 class SoundTrack:
@@ -48,7 +66,10 @@ class SoundTrack:
         self._limits = limits
         self._source_rate: int | None = None
         self._placed = 0  # Samples at the source's rate since origin_s.
-        self._next = 0  # Where sound that follows on without a gap belongs, likewise.
+        self._held: deque[_Piece] = deque()
+        self._held_samples = 0
+        self._released = 0  # Samples that were held and are no longer, all of them placed or cut.
+        self._shift: int | None = None  # How much later than that the next piece is placed.
         self._to_float: av.AudioResampler | None = None
         self._float_setup: tuple[str, str, int] | None = None
         self._to_rate: av.AudioResampler | None = None
@@ -84,20 +105,21 @@ class SoundTrack:
                 f"{self.name}: has sound at {time_s:.0f} s; "
                 f"at most {self._limits.max_seconds:g} s are allowed"
             )
-        is_first = self._source_rate is None
         rate = self._source_rate = self._source_rate or frame.sample_rate
+        shift = None
         if time_s is not None:
-            position = round((time_s - self.origin_s) * rate)
-            if is_first or abs(position - self._next) > JITTER_S * rate:
-                self._next = position
-        for wave in self._mono(frame, rate):
-            self._silence(self._next - self._placed, rate)
-            overlap = max(0, self._placed - self._next)
-            self._push(wave[overlap:], rate)
-            self._next += len(wave)
+            came = self._released + self._held_samples
+            shift = round((time_s - self.origin_s) * rate) - came
+        wave = np.concatenate([np.zeros(0, np.float32), *self._mono(frame, rate)])
+        self._held.append(_Piece(wave, shift))
+        self._held_samples += len(wave)
+        while self._held and self._held_samples >= SETTLE_S * rate:
+            self._release(rate)
 
     def finish(self) -> None:
-        """No more sound: what the resampling filter still holds comes out."""
+        """No more sound: what still waits, and what the resampling filter holds, comes out."""
+        while self._held and self._source_rate is not None:
+            self._release(self._source_rate)
         if self._to_rate is not None:
             self._keep(self._to_rate.resample(None))
 
@@ -118,6 +140,29 @@ class SoundTrack:
         frame.pts = None  # Ours are kept apart; the filter must not act on them.
         weights = downmix_weights([channel.name for channel in frame.layout.channels])
         return [weights @ planar.to_ndarray() for planar in self._to_float.resample(frame)]
+
+    def _release(self, rate: int) -> None:
+        """Place the first of the pieces that wait."""
+        if self._shift is None:
+            self._shift = self._held[0].shift or 0
+        self._shift += self._deviation(self._shift, rate)
+        wave = self._held.popleft().wave
+        begin = self._released + self._shift
+        self._silence(begin - self._placed, rate)
+        self._push(wave[max(0, self._placed - begin) :], rate)
+        self._released += len(wave)
+        self._held_samples -= len(wave)
+
+    def _deviation(self, shift: int, rate: int) -> int:
+        """How many samples later the first piece belongs than `shift` puts it."""
+        if self._held[0].shift is None:
+            return 0
+        late = [piece.shift - shift for piece in self._held if piece.shift is not None]
+        if abs(late[0]) > JITTER_S * rate:
+            return late[0]
+        least = min(late, key=abs)
+        agree = all(samples * least > 0 for samples in late)
+        return least if agree and abs(least) > TOLERANCE_S * rate else 0
 
     def _silence(self, samples: int, rate: int) -> None:
         second = np.zeros(rate, np.float32)

@@ -12,8 +12,7 @@ futures together from cached states (`sample`).
 Indices: frames x[0] ... x[T-1], of which the first F are seen; step n = 0 ... T-2 draws x[n+1]
 from x[0] ... x[n] and sound chunks 1 ... n+1.  Tensors inside are time-major: (t, b, ...).
 
-Differences between the released code and a sound reading of the paper are fields of `Config`; each
-says what `fidelity="paper"` and `fidelity="fixed"` make of it.
+Where the released code and the paper's sense differ, `Config` has a field, set by `fidelity`.
 """
 
 from collections.abc import Iterator
@@ -40,12 +39,14 @@ FIDELITY: dict[str, dict[str, Any]] = {
     "paper": {
         "z_source": "prior", "train_discriminator_encoders": False, "bounded_logits": True,
         "negatives": "next_clip", "generator_alignment": True, "gamma": "schedule",
-        "batch_norm": "per_step", "log_spectrogram": False, "gan_from_epoch": 1, "small_linear": True,
+        "batch_norm": "per_step", "log_spectrogram": False, "gan_from_epoch": 1,
+        "small_linear": True,
     },
     "fixed": {
         "z_source": "posterior", "train_discriminator_encoders": True, "bounded_logits": False,
         "negatives": "mixed", "generator_alignment": False, "gamma": "adaptive",
-        "batch_norm": "pooled", "log_spectrogram": True, "gan_from_epoch": 5, "small_linear": False,
+        "batch_norm": "pooled", "log_spectrogram": True, "gan_from_epoch": 5,
+        "small_linear": False,
     },
 }  # fmt: skip
 """What each fidelity makes of the fields of `Config` that are None."""
@@ -104,7 +105,7 @@ class Config:
     train_discriminator_encoders: bool | None = None
     """paper: False, the discriminator's CNNs keep their random weights; fixed: True."""
     bounded_logits: bool | None = None
-    """paper: True, two logits, under a tanh where windows are judged; fixed: False, one free logit."""
+    """paper: True, two logits, for windows under a tanh; fixed: False, one free logit."""
     negatives: Literal["next_clip", "mixed"] | None = None
     """Mismatched sound.  paper: the next clip's; fixed: half of it the same clip's, >= 3 frames
     away."""
@@ -226,8 +227,8 @@ class Sound2Sight(nn.Module):
         bins = config.n_fft // 2 + 1
         columns = 1 + spec.samples_per_frame // config.hop_length
         self.generator = GeneratorNetwork(config, spec, bins, columns)
-        has_discriminator = config.discriminator != "none"
-        self.discriminator = self.build_discriminator(bins, columns) if has_discriminator else None
+        plays = config.discriminator != "none"
+        self.discriminator = self.build_discriminator(bins, columns) if plays else None
         self.apply(partial(init_weights, linear=config.choice("small_linear")))
 
     def build_discriminator(self, bins: int, columns: int) -> AudioVisualDiscriminator:
@@ -430,17 +431,9 @@ class Sound2Sight(nn.Module):
         heard = None if chunks is None else self.hear(chunks)
         past, cache = net.prior_past.prefill(codes[:-1], total - 1)
         joined = past if heard is None else torch.cat([past, heard[: len(past)]], dim=2)
-        prior, state = self.run(net.prior, joined)
+        prior, state = net.prior(joined)
         skips = net.decoder.project_skips([level[-x.shape[1] :] for level in maps])
         return Context(codes, heard, skips, prior, state, cache)
-
-    @staticmethod
-    def run(lstm: GaussianLSTM, x: Float[Tensor, "n b d"]) -> tuple[Gaussian, Any]:
-        """The LSTM over n >= 0 steps."""
-        if len(x):
-            return lstm(x)
-        empty = x.new_zeros(0, x.shape[1], lstm.mean.out_features)
-        return Gaussian(empty, empty), None
 
     def rollout(
         self, context: Context, rows: Tensor, noise: Float[Tensor, "n r z"]

@@ -38,8 +38,11 @@ class GaussianLSTM(nn.Module):
 
     def forward(
         self, x: Float[Tensor, "n b d"], state: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Gaussian, tuple[Tensor, Tensor]]:
-        """The Gaussians of n steps and the state after them."""
+    ) -> tuple[Gaussian, tuple[Tensor, Tensor] | None]:
+        """The Gaussians of n >= 0 steps and the state after them."""
+        if not len(x):
+            none = x.new_zeros(0, x.shape[1], self.mean.out_features)
+            return Gaussian(none, none), state
         hidden, state = self.lstm(self.embed(x), state)
         logvar = self.logvar(hidden).float().clamp(-10.0, 5.0)  # A guard, never met in practice.
         return Gaussian(self.mean(hidden).float(), logvar), state

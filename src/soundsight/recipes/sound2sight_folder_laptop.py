@@ -25,6 +25,7 @@ RECIPE = Recipe(
         hop_length=64,
         discriminator="none",
         z_source="mix",
+        posterior_share=0.8,
     ),
     data=VideoFolder(path=""),
     clip=ClipSpec(frames=15, fps=12.5, size=48, channels=3, sample_rate=16_000),

@@ -26,7 +26,8 @@ RECIPE = Recipe(
         dropout=0.0,  # No clip comes twice.
         position_dropout=0.0,
         discriminator="none",
-        z_source="mix",  # Pixels teach the prior, and with it the ears, from the first step.
+        z_source="mix",  # Pixels teach the prior too, and with it the ears, from the first step.
+        posterior_share=0.8,
     ),
     data=dataclasses.replace(TINY, clips=(100_000, 1000, 1000)),
     clip=ClipSpec(frames=15, size=32),
