@@ -4,8 +4,9 @@
 
 Command: soundsight train sound2sight_m3so_laptop --out runs/laptop
 Hardware: 2 CPU cores.
-Time: 3 minutes.
-Score: see docs/models/sound2sight.md.
+Time: 4 minutes.
+Score: on 200 test clips, PSNR 18.1 dB over the first half of the future (mean image 16.2, the last
+    frame kept 14.4, another clip's sound 16.6), 16.6 dB in the last frame for the best of 20.
 """
 
 import dataclasses
