@@ -63,6 +63,10 @@ def lines(found: dict[str, Any]) -> list[Line]:
     table.append(
         Line("sample 1x100 T=20", batched, "futures/s", f"plain loop, {loop:.2f}", batched / loop)
     )
+    kept, given_back = s["freed_memory_frames_per_s"].values()
+    table.append(
+        against("train B=16 T=20, memory kept", kept, "frames/s", "given back", given_back)
+    )
     for job, megabytes in s["peak_memory_mb"].items():
         table.append(Line(f"peak memory, {job}", megabytes, "MB", "", None))
     return table

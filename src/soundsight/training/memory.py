@@ -1,8 +1,8 @@
 """The C library's allocator, told to keep what a training step will want again.
 
 glibc gives blocks of more than 32 MB back to the system when they are freed and gets them anew,
-page by page, in the next step.  Keeping them makes a step of Sound2Sight 1.2 to 1.4 times as fast
-on a CPU (docs/performance.md).
+page by page, in the next step.  Keeping them makes training on a CPU faster (see
+docs/performance.md).
 """
 
 import ctypes
