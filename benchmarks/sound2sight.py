@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from soundsight.training.memory import keep_freed_memory
 from tests.reference import sound2sight as reference
 from torch.utils.flop_counter import FlopCounterMode
 
 from soundsight.contract import Streams
 from soundsight.media.clip import Clip, ClipSpec
 from soundsight.models.sound2sight import Config, Sound2Sight
+from soundsight.training.memory import keep_freed_memory
 
 PUBLISHED = {
     "train B=16 T=20": 101.0,

@@ -85,6 +85,11 @@ def test_help_of_train_shows_the_recipes_fields(capsys):
     assert "Width of the stochastic latent" in text
 
 
+def test_help_of_a_recipe_for_folders_needs_no_folder(capsys):
+    assert main(["train", "sound2sight_folder_laptop", "--help"]) == 0
+    assert "--data.path" in capsys.readouterr().out
+
+
 def test_training_leaves_a_run_folder(run):
     names = {path.name for path in run.iterdir()}
     assert {"recipe.json", "weights.safetensors", "state", "stats.jsonl"} <= names

@@ -181,6 +181,8 @@ def train_options(arguments: Sequence[str]) -> tuple[str, Any, "Recipe"]:
     )
     chosen = parse(options, rest, verb=f"train {name}", description=recipes.document(name))
     values = {part: getattr(chosen, part) for part in recipes.PARTS}
+    if getattr(chosen.data, "path", None) == "":
+        raise ValueError(f"{name} learns from your videos: say where they are with --data DIR")
     return name, chosen, recipes.Recipe(**values, name=name)
 
 
@@ -191,8 +193,6 @@ def _with_data(recipe: "Recipe", name: str, arguments: list[str]) -> "Recipe":
         index = next(i for i, a in enumerate(arguments) if a.split("=")[0] == "--data")
         del arguments[index : index + (1 if "=" in arguments[index] else 2)]
         return dataclasses.replace(recipe, data=data_at(recipe.data, path, name))
-    if getattr(recipe.data, "path", None) == "":
-        raise ValueError(f"{name} learns from your videos: say where they are with --data DIR")
     return recipe
 
 

@@ -5,7 +5,8 @@
 Command: soundsight train sound2sight_folder_laptop --data DIR_OF_VIDEOS --out runs/mine
 Hardware: 2 CPU cores.
 Time: 7 minutes.
-Score: depends on the videos; see docs/models/sound2sight.md for talking faces.
+Score: depends on the videos; talking faces (GRID) come out still, 35.0 dB against 36.8 dB for the
+    last frame kept: docs/models/sound2sight.md.
 """
 
 from soundsight.data.folder import VideoFolder
