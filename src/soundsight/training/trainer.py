@@ -164,7 +164,7 @@ def train(
         stack.enter_context(line)
         if resume:
             line.say(f"going on from {state}" if state else f"no state in {run}: starting afresh")
-        session = Session(learner, run, recipe, log, line, validate, last_state=state)
+        loop = TrainingLoop(learner, run, recipe, log, line, validate, last_state=state)
         batches = Batches(
             dataset,
             batch_size=config.batch_size,
@@ -173,7 +173,7 @@ def train(
             frames=config.frames,
             window=config.window,
         )
-        session.go(batches)
+        loop.go(batches)
 
 
 def pick_device(name: str) -> torch.device:
@@ -388,7 +388,7 @@ def compile_networks(model: nn.Module, phases: dict[str, nn.Module]) -> None:
         part.compile()
 
 
-class Session:
+class TrainingLoop:
     """A training under way: what happens between the steps.
 
     Args:
