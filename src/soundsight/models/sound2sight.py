@@ -125,7 +125,7 @@ class Config:
 
     small_linear: bool | None = None
     """First weights of linear maps.  paper: True, N(0, 0.02) as for convolutions, under which z
-    and the sound behind it begin too faint to be noticed; fixed: False, torch's defaults."""
+    and the sound behind it begin faint; fixed: False, torch's defaults."""
 
     def choice(self, field: str) -> Any:
         """The value of a field, or what `fidelity` makes of it."""
