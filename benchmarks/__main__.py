@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import m3so, sound2sight
+from benchmarks import loader, m3so, sound2sight
 from soundsight.training.memory import keep_freed_memory
 
 PUBLISHED_M3SO = 22.0
@@ -67,6 +67,15 @@ def lines(found: dict[str, Any]) -> list[Line]:
     table.append(
         against("train B=16 T=20, memory kept", kept, "frames/s", "given back", given_back)
     )
+    data = found["loader"]
+    taken = data["training_clips_per_s"]
+    for name, by_workers in data["delivered_clips_per_s"].items():
+        for workers, figure in by_workers.items():
+            what = f"loader, 64 px, {name}, {workers} processes"
+            table.append(against(what, figure, "clips/s", "training takes", taken))
+    for workers, share in data["waiting_share"].items():
+        what = f"training waits for data, {workers} processes"
+        table.append(Line(what, 100 * share, "% of the time", "", None))
     for job, megabytes in s["peak_memory_mb"].items():
         table.append(Line(f"peak memory, {job}", megabytes, "MB", "", None))
     return table
@@ -95,6 +104,7 @@ def main() -> None:
     }
     keep_freed_memory()  # As the command line does.
     found: dict[str, Any] = {"about": about, "m3so": m3so.measure()}
+    found["loader"] = loader.measure()
     found["sound2sight"] = sound2sight.measure(options.repeats)
     table = lines(found)
     shown = Table("what", "figure", "against", "ratio")

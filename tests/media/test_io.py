@@ -70,12 +70,14 @@ def test_a_window_in_the_middle_is_that_part_of_the_whole(movie: MovieMaker, nam
 
 
 def test_a_seek_does_not_decode_the_file_from_its_start(movie: MovieMaker, monkeypatch):
-    from soundsight.media import io
+    from soundsight.media import reader
 
     path = movie(seconds=10, flash_s=9, click_s=9, width=32, height=32)
     seen = []
-    frames = io._frames
-    monkeypatch.setattr(io, "_frames", lambda *a: (seen.append(f.time) or f for f in frames(*a)))
+    frames = reader.frames_of
+    monkeypatch.setattr(
+        reader, "frames_of", lambda *a: (seen.append(f.time) or f for f in frames(*a))
+    )
     decode(path, ClipSpec(frames=10, fps=20.0, size=16, sample_rate=16000), start_s=8.7)
     assert min(seen) > 5.0
     assert max(seen) < 9.6

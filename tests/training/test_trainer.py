@@ -1,9 +1,16 @@
 import json
+import os
 import shutil
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -13,8 +20,11 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from soundsight.contract import Loss, Model
-from soundsight.media.clip import Clip
+from soundsight.data.loader import Batches
+from soundsight.media.clip import Clip, ClipSpec
 from soundsight.training.checkpoint import states
+from soundsight.training.feed import Feed
+from soundsight.training.interrupt import Interrupted
 from soundsight.training.optim import OptimConfig
 from soundsight.training.trainer import TrainConfig, compile_networks, pick_device, train
 
@@ -288,7 +298,7 @@ def test_the_run_folder_and_its_lines(tmp_path: Path) -> None:
     lines = stats(run)
     assert [line["step"] for line in lines] == [10, 20, 25]
     assert set(lines[0]) == {
-        "step", "seconds", "clips_per_s",
+        "step", "seconds", "wait_s", "clips_per_s",
         "discriminator/right", "discriminator/wrong", "discriminator/total",
         "discriminator/grad_norm", "discriminator/lr",
         "generator/adversarial", "generator/mse", "generator/total",
@@ -395,6 +405,181 @@ def test_resuming_with_another_model_is_refused(tmp_path: Path) -> None:
         go(model, LINEAR, tmp_path, resume=True)
 
 
+# ---- Where batches come from ---------------------------------------------------------------------
+
+
+class SlowWaves(Waves):
+    """Takes 20 ms a batch to read."""
+
+    def clips(self, indices: Sequence[int]) -> Clip:
+        time.sleep(0.02)
+        return super().clips(indices)
+
+
+@pytest.mark.parametrize("slow", ["data", "model"])
+def test_the_log_tells_what_was_waited_for(tmp_path: Path, slow: str) -> None:
+    data = SlowWaves() if slow == "data" else Waves()
+    model = build(Gan, delay_s=0.02 if slow == "model" else 0.0)
+    config = gan_config(steps=20, checkpoint_every=100)
+    train(model, data, config, tmp_path, recipe={}, progress=False)
+    _, second = stats(tmp_path)
+    share = second["wait_s"] / second["seconds"]
+    assert 0 <= share <= 1
+    assert share > 0.5 if slow == "data" else share < 0.2
+
+
+def test_another_number_of_processes_is_the_same_training(tmp_path: Path) -> None:
+    config = replace(gan_config(steps=12, checkpoint_every=5), keep_states=3)
+    straight = go(build(Gan), config, tmp_path / "straight")
+    go(build(Gan), replace(config, workers=1), tmp_path / "two")
+    for state in states(tmp_path / "two")[1:]:
+        shutil.rmtree(state)
+    finished = go(build(Gan), replace(config, workers=2), tmp_path / "two", resume=True)
+    assert same(finished, straight)
+
+
+class SortedWaves(Waves):
+    """Two classes, one of which has a single clip."""
+
+    labels = np.array([0] * 9 + [1], dtype=np.int64)
+
+
+def test_balanced_training_sees_the_rare_class_and_is_not_resumed_as_another(tmp_path) -> None:
+    seen = []
+
+    class Watching(Linear):
+        def losses(self, clip, *, step, generator):
+            seen.append((clip.audio == Waves().clips([9]).audio).all(dim=1).sum().item())
+            yield from super().losses(clip, step=step, generator=generator)
+
+    config = replace(LINEAR, steps=40, balance="class")
+    recipe = {"train": asdict(config)}
+    train(build(Watching), SortedWaves(), config, tmp_path, recipe=recipe, progress=False)
+    assert abs(sum(seen) - 160) < 5 * 320**0.5 / 2  # Of 40 batches of 8.
+    with pytest.raises(ValueError, match=r"another recipe: train\.balance differs"):
+        go(build(Linear), replace(config, balance="none"), tmp_path, resume=True)
+
+
+STOPPED = """
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from tests.training.toy_models import Gan, Waves, build
+from tests.training.train_toy import config
+from soundsight.training.trainer import Interrupted, train
+c = replace(config(400, 1000), workers=2)
+model = build(Gan, delay_s=0.02)
+try:
+    train(model, Waves(), c, Path(sys.argv[1]), recipe={"train": asdict(c)}, progress=False)
+except Interrupted:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_a_signal_to_all_processes_saves_and_ends_them(tmp_path: Path, number) -> None:
+    """As a terminal or a cluster sends it."""
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, str(run)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    while process.poll() is None and not (run / "stats.jsonl").exists():
+        time.sleep(0.01)
+    while process.poll() is None and not (run / "stats.jsonl").read_text():
+        time.sleep(0.01)
+    os.killpg(process.pid, number)
+    _, told = process.communicate(timeout=60)
+    assert told == "\nstopping after this step; Ctrl-C again to leave at once\n"
+    assert process.returncode == 130
+    assert int(states(run)[-1].name[5:]) >= 10
+    deadline = time.monotonic() + 20
+    while group_lives(process.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def group_lives(number: int) -> bool:
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class Dying(Waves):
+    """A process that reads batch `last` ends, and may first tell the training to stop."""
+
+    def __init__(self, trainer: int, last: int, stop: bool) -> None:
+        super().__init__(number=8)
+        self.trainer, self.last, self.stop, self.calls = trainer, last, stop, 0
+
+    def clips(self, indices: Sequence[int]) -> Clip:
+        if os.getpid() == self.trainer:
+            return super().clips(indices)
+        self.calls += 1
+        if self.calls == self.last:
+            if self.stop:
+                os.kill(self.trainer, signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().clips(indices)
+
+
+@pytest.mark.parametrize("last", [pytest.param(1, marks=pytest.mark.slow), 6])
+def test_a_training_that_is_to_stop_is_saved_though_its_loader_died(tmp_path, capfd, last) -> None:
+    config = replace(LINEAR, steps=9, workers=1)
+    data = Dying(os.getpid(), last, stop=True)
+    with pytest.raises(Interrupted) as stopped:
+        train(build(Linear), data, config, tmp_path, recipe={}, progress=False)
+    assert states(tmp_path) == [stopped.value.state]
+    assert int(stopped.value.state.name[5:]) < last
+    for run, alone in ((tmp_path, replace(config, workers=0)), (tmp_path / "never", config)):
+        whole = Dying(os.getpid(), 99, stop=False)
+        train(build(Linear), whole, alone, run, recipe={}, resume=run == tmp_path, progress=False)
+    weights = [load_file(run / "weights.safetensors") for run in (tmp_path, tmp_path / "never")]
+    assert same(*weights)
+
+
+def test_a_training_whose_loader_died_tells_the_step(tmp_path, capfd) -> None:
+    config = replace(LINEAR, steps=9, workers=1)
+    data = Dying(os.getpid(), 6, stop=False)
+    with pytest.raises(ChildProcessError, match=r"step [3-5]: .* \(exit code -9\); killed"):
+        train(build(Linear), data, config, tmp_path, recipe={}, progress=False)
+    assert states(tmp_path) == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_batches_copied_beside_the_work_on_a_gpu_are_whole(tmp_path: Path) -> None:
+    """Large batches, freed at once, while the device is kept busy."""
+    spec = ClipSpec(frames=50, fps=10.0, size=128, sample_rate=40)
+    device = torch.device("cuda")
+
+    class Large(Waves):
+        def clips(self, indices: Sequence[int]) -> Clip:
+            video = torch.arange(len(indices) * 50 * 128 * 128) % 251 + float(indices[0])
+            return Clip(spec, video=video.view(-1, 50, 1, 128, 128))
+
+    Large.spec = spec
+    batches = Batches(Large(), 8, pin=True)
+    busy, sums = torch.rand(4000, 4000, device=device), []
+    with closing(Feed(batches, device)) as feed:
+        for _ in range(40):
+            clip = feed.draw()
+            for _ in range(5):
+                busy = busy @ busy / 4000
+            sums.append(clip.video.double().sum())
+            del clip
+    expected = [batches.batch(step).video.double().sum().item() for step in range(40)]
+    assert [total.item() for total in sums] == expected
+
+
 # ---- What is refused -----------------------------------------------------------------------------
 
 
@@ -438,6 +623,8 @@ def test_micro_batches_out_of_step_are_refused(tmp_path: Path) -> None:
         ({"precision": "float16"}, "precision"),
         ({"log_every": 0}, "log_every"),
         ({"seed": -1}, "seed"),
+        ({"workers": -1}, "workers"),
+        ({"balance": "classes"}, "balance"),
     ],
 )
 def test_config_refuses(change: dict, message: str) -> None:

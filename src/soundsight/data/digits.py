@@ -140,8 +140,8 @@ def _share(indices: Int64[np.ndarray, " i"], split: Split) -> Int64[np.ndarray, 
 def _mnist(split: Split, size: int, folder: Path) -> Digits:
     """One pool of MNIST, resized to `size`."""
     prefix = "t10k" if split == "test" else "train"
-    images = _read_idx(folder, f"{prefix}-images-idx3-ubyte", dimensions=3)
-    classes = _read_idx(folder, f"{prefix}-labels-idx1-ubyte", dimensions=1).astype(np.int64)
+    images = read_idx_of(folder, f"{prefix}-images-idx3-ubyte", dimensions=3)
+    classes = read_idx_of(folder, f"{prefix}-labels-idx1-ubyte", dimensions=1).astype(np.int64)
     if len(images) != len(classes):
         raise ValueError(
             f"{folder}: {prefix} has {len(images)} images but {len(classes)} labels; "
@@ -166,7 +166,7 @@ def _resize(images: UInt8[np.ndarray, "m h w"], size: int) -> UInt8[np.ndarray, 
     return torch.cat(resized)[:, 0].clamp(0, 255).round().to(torch.uint8).numpy()
 
 
-def _read_idx(folder: Path, name: str, *, dimensions: int) -> UInt8[np.ndarray, "..."]:
+def read_idx_of(folder: Path, name: str, *, dimensions: int) -> UInt8[np.ndarray, "..."]:
     """Read `folder/name` or `folder/name.gz`: magic 0, 0, 8 (uint8), dimensions; sizes; bytes."""
     path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
     if path is None:

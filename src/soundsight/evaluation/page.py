@@ -1,10 +1,6 @@
-"""The page of a report: plain HTML made from the tidy rows.  Everything written by a user is
-escaped; every link is relative.
-"""  # noqa: D205
+"""The sections of a report's page: plain HTML made from the tidy rows."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from html import escape
 from typing import Any, NamedTuple
 
 from soundsight.evaluation.claims import Judged
@@ -17,8 +13,8 @@ from soundsight.evaluation.labels import (
     metric,
     name_label,
 )
-from soundsight.evaluation.page_style import CSS, SCRIPT
 from soundsight.evaluation.scores import Row, is_control, is_difference, is_real
+from soundsight.page.pieces import card, definitions, folded, player, safe, table
 
 HEADLINE = ("psnr_first_half", "psnr", "ssim", "ssim_legacy", "block_iou", "block_time_error")
 CURVES = ("psnr", "ssim", "ssim_legacy")
@@ -43,33 +39,10 @@ class Shown(NamedTuple):
     players: list[Player]
 
 
-def document(title: str, lead: str, sections: Iterable[tuple[str, str]]) -> str:
-    """A whole page.
-
-    Args:
-        title: of the page, plain text.
-        lead: one paragraph under it, plain text.
-        sections: heading (plain text) and HTML of each; an empty one is left out.
-
-    Returns:
-        An HTML document without any external resource.
-    """
-    kept = [(heading, body) for heading, body in sections if body]
-    links = "".join(f'<a href="#s{i}">{escape(h)}</a>' for i, (h, _) in enumerate(kept))
-    bodies = "".join(
-        f'<section id="s{i}" aria-labelledby="h{i}"><h2 id="h{i}">{escape(h)}</h2>{body}</section>'
-        for i, (h, body) in enumerate(kept)
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
-        f'<header><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>'
-        f'<nav aria-label="Sections">{links}</nav></header>\n'
-        f"<main>{bodies}<footer>The same numbers, for machines: "
-        '<a href="scores.json">scores.json</a>, <a href="scores.csv">scores.csv</a>.</footer>'
-        f"</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
-    )
+FOOTER = (
+    'The same numbers, for machines: <a href="scores.json">scores.json</a>, '
+    '<a href="scores.csv">scores.csv</a>.'
+)
 
 
 def claims_section(judged: Sequence[Judged]) -> str:
@@ -85,9 +58,9 @@ def claims_section(judged: Sequence[Judged]) -> str:
         )
         items.append(
             f'<li><span class="verdict {verdict.replace(" ", "-")}">{verdict.capitalize()}</span>'
-            f"<span>{escape(claim.text)}</span>"
-            f'<span class="evidence">{escape(evidence)}<br>{escape(shown.label)}, '
-            f"{escape(rule)}{frame}</span></li>"
+            f"<span>{safe(claim.text)}</span>"
+            f'<span class="evidence">{safe(evidence)}<br>{safe(shown.label)}, '
+            f"{safe(rule)}{frame}</span></li>"
         )
     if not items:
         return ""
@@ -112,14 +85,13 @@ def headline_section(rows: Sequence[Row], rules: Sequence[str], samples: Mapping
     """
     parts: list[str] = []
     for rule in rules:
-        meaning = f"<p>{escape(RULE_MEANINGS[rule])}</p>"
-        table = f'<div class="card">{_headline_table(rows, rule, samples)}</div>'
+        meaning = f"<p>{safe(RULE_MEANINGS[rule])}</p>"
+        scores = card(_headline_table(rows, rule, samples))
         if not parts:
-            heading = f"<h3>{escape(RULE_LABELS[rule])}</h3>"
-            parts.append(heading + meaning + table)
+            heading = f"<h3>{safe(RULE_LABELS[rule])}</h3>"
+            parts.append(heading + meaning + scores)
         else:
-            summary = f"<summary>{escape(RULE_LABELS[rule])}</summary>"
-            parts.append(f"<details>{summary}{meaning}{table}</details>")
+            parts.append(folded(RULE_LABELS[rule], meaning + scores))
     return "".join(parts)
 
 
@@ -146,7 +118,7 @@ def _score_table(
     columns = {m: [row for (_, k), row in found.items() if k == m] for m in metrics}
     columns = {m: column for m, column in columns.items() if column}
     head = "".join(
-        f'<th scope="col">{escape(metric(m).label)}<br>{_direction(m)}'
+        f'<th scope="col">{safe(metric(m).label)}<br>{_direction(m)}'
         f'<br><span class="note">{column[0].n} clips</span></th>'
         for m, column in columns.items()
     )
@@ -157,25 +129,14 @@ def _score_table(
         kind = "" if is_control(name) else ' class="model"'
         drawn = samples.get(name)
         futures = f' <span class="note">({drawn} futures)</span>' if drawn and drawn > 1 else ""
-        body.append(
-            f'<tr{kind}><th scope="row">{escape(name_label(name))}{futures}</th>{cells}</tr>'
-        )
-    return _table(caption, f'<tr><th scope="col">Forecaster</th>{head}</tr>', body)
-
-
-def _table(caption: str, head: str, body: Sequence[str]) -> str:
-    """A table that scrolls sideways on its own."""
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Table">'
-        f"<table><caption>{escape(caption)}</caption><thead>{head}</thead>"
-        f"<tbody>{''.join(body)}</tbody></table></div>"
-    )
+        body.append(f'<tr{kind}><th scope="row">{safe(name_label(name))}{futures}</th>{cells}</tr>')
+    return table(caption, f'<tr><th scope="col">Forecaster</th>{head}</tr>', body)
 
 
 def _direction(name: str) -> str:
     shown = metric(name)
     way = "higher is better" if shown.higher_is_better else "lower is better"
-    return f'<span class="note">{escape(shown.unit)} {way}</span>'
+    return f'<span class="note">{safe(shown.unit)} {way}</span>'
 
 
 def _best(name: str, rows: Sequence[Row]) -> float | None:
@@ -221,10 +182,7 @@ def curves_section(rules: Sequence[str], files: Iterable[str], folder: str) -> s
             parts.append(f'<div class="pair">{"".join(figures.values())}</div>')
             figures, summary = ({"ssim_legacy": legacy} if legacy else {}), metric(CURVES[-1]).label
         if figures:
-            parts.append(
-                f"<details><summary>{escape(summary)}</summary>"
-                f'<div class="pair">{"".join(figures.values())}</div></details>'
-            )
+            parts.append(folded(summary, f'<div class="pair">{"".join(figures.values())}</div>'))
     if not parts:
         return ""
     words = (
@@ -241,7 +199,7 @@ def _curve(stem: str, name: str, rule: str) -> str:
     return (
         f'<figure class="card"><picture><source media="(prefers-color-scheme: dark)" '
         f'srcset="{stem}_dark.svg"><img src="{stem}_light.svg" '
-        f'alt="{escape(alt)}"></picture><figcaption>{escape(caption)}</figcaption></figure>'
+        f'alt="{safe(alt)}"></picture><figcaption>{safe(caption)}</figcaption></figure>'
     )
 
 
@@ -256,29 +214,22 @@ def examples_section(examples: Sequence[Shown]) -> str:
         "with what happened, <em>random</em> is any of them.</p>"
     ]
     for i, example in enumerate(examples):
-        players = "".join(_player(player, example.seen_seconds) for player in example.players)
+        players = "".join(
+            player(p.title, p.note, p.video, seen_s=example.seen_seconds) for p in example.players
+        )
         strips = "".join(
-            f'<div><strong>{escape(player.title)}</strong><img src="{escape(player.strip)}" '
-            f'alt="Film strip: {escape(player.title)}" loading="lazy"></div>'
-            for player in example.players
+            f'<div><strong>{safe(p.title)}</strong><img src="{safe(p.strip)}" '
+            f'alt="Film strip: {safe(p.title)}" loading="lazy"></div>'
+            for p in example.players
         )
         parts.append(
             f'<div class="card" id="example{i}"><div class="example-head">'
-            f'<h3>{escape(example.title)}</h3><button type="button" data-example="example{i}" '
+            f'<h3>{safe(example.title)}</h3><button type="button" data-example="example{i}" '
             f'hidden>Play all together</button></div><div class="players">{players}</div>'
-            f'<div class="strips"><p class="note">{escape(example.strip_note)}</p>{strips}</div>'
+            f'<div class="strips"><p class="note">{safe(example.strip_note)}</p>{strips}</div>'
             "</div>"
         )
     return "".join(parts)
-
-
-def _player(player: Player, seen_seconds: float) -> str:
-    label = escape(player.title)
-    return (
-        f'<figure><video controls loop playsinline preload="metadata" src="{escape(player.video)}" '
-        f'data-seen="{seen_seconds:.4f}" aria-label="{label}"></video>'
-        f"<figcaption><strong>{label}</strong>{escape(player.note)}</figcaption></figure>"
-    )
 
 
 def other_section(rows: Sequence[Row]) -> str:
@@ -286,14 +237,14 @@ def other_section(rows: Sequence[Row]) -> str:
     others = [row for row in rows if row.metric not in HEADLINE and not is_difference(row)]
     if not others:
         return ""
-    table = _score_table(
+    scores = _score_table(
         others,
         list(dict.fromkeys(row.metric for row in others)),
         {},
         "A forecaster of many futures is useful if they differ (low likeness) and if the best of "
         "more of them is closer to the truth.",
     )
-    return f'<div class="card">{table}</div>'
+    return card(scores)
 
 
 def frames_section(rows: Sequence[Row], rules: Sequence[str]) -> str:
@@ -310,14 +261,13 @@ def frames_section(rows: Sequence[Row], rules: Sequence[str]) -> str:
             }
             if found:
                 title = f"{metric(m).label}: {RULE_LABELS[rule].lower()}"
-                table = _frame_table(found, title)
-                parts.append(f"<details><summary>{escape(title)}</summary>{table}</details>")
-    return f'<div class="card">{"".join(parts)}</div>' if parts else ""
+                parts.append(folded(title, _frame_table(found, title)))
+    return card(*parts) if parts else ""
 
 
 def _frame_table(found: Mapping[tuple[str, int], Row], title: str) -> str:
     names = list(dict.fromkeys(name for name, _ in found if name != REAL))
-    head = "".join(f'<th scope="col">{escape(name_label(name))}</th>' for name in names)
+    head = "".join(f'<th scope="col">{safe(name_label(name))}</th>' for name in names)
     frames = sorted({frame for _, frame in found})
     body = [
         f'<tr><th scope="row">{frame}</th>'
@@ -325,21 +275,12 @@ def _frame_table(found: Mapping[tuple[str, int], Row], title: str) -> str:
         + "</tr>"
         for frame in frames
     ]
-    return _table(title, f'<tr><th scope="col">Frame</th>{head}</tr>', body)
+    return table(title, f'<tr><th scope="col">Frame</th>{head}</tr>', body)
 
 
 def protocol_section(protocol: Mapping[str, Any]) -> str:
     """How the numbers were made, every field."""
-    items = []
-    for key, value in protocol.items():
-        if isinstance(value, Mapping | list | tuple):
-            text = f"<pre>{escape(json.dumps(value, indent=1, default=str))}</pre>"
-            if len(text) > 200:
-                text = f"<details><summary>show</summary>{text}</details>"
-        else:
-            text = escape("–" if value is None else str(value))
-        items.append(f"<dt>{escape(key.replace('_', ' '))}</dt><dd>{text}</dd>")
-    return f'<div class="card"><dl>{"".join(items)}</dl></div>'
+    return card(definitions(protocol))
 
 
 def reading_section(rows: Sequence[Row], rules: Sequence[str]) -> str:
@@ -363,5 +304,5 @@ def reading_section(rows: Sequence[Row], rules: Sequence[str]) -> str:
             "overlapping intervals suggest.",
         ),
     ]
-    body = "".join(f"<dt>{escape(word)}</dt><dd>{escape(text)}</dd>" for word, text in items)
-    return f'<div class="card"><dl>{body}</dl></div>'
+    body = "".join(f"<dt>{safe(word)}</dt><dd>{safe(text)}</dd>" for word, text in items)
+    return card(f"<dl>{body}</dl>")

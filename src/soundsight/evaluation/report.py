@@ -23,6 +23,7 @@ from soundsight.evaluation.forecasters import SHUFFLED, TRIVIAL
 from soundsight.evaluation.labels import name_label
 from soundsight.evaluation.scores import Example, Future, Row, Scores
 from soundsight.media.clip import Clip
+from soundsight.page.pieces import document
 
 VIEW_SIDE = 192
 """Least side of a frame in a player, pixels; smaller ones are enlarged by a whole number."""
@@ -82,7 +83,7 @@ def write_report(
         ("Every frame", page.frames_section(scores.rows, rules)),
         ("Protocol", page.protocol_section(block)),
     ]
-    _write(out / "index.html", page.document(title, _lead(scores), sections))
+    _write(out / "index.html", document(title, _lead(scores), sections, footer=page.FOOTER))
     return out / "index.html"
 
 

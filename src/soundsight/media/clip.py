@@ -133,6 +133,10 @@ class Clip:
         """The same clips on another device."""
         return self._map(lambda part: part.to(device, non_blocking=non_blocking))
 
+    def pin_memory(self) -> "Clip":
+        """The same clips in page-locked memory, from which a GPU can copy while it computes."""
+        return self._map(lambda part: part.pin_memory())
+
     def repeat(self, times: int) -> "Clip":
         """Each clip `times` times in a row: a, a, b, b, ..."""
         return self._map(lambda part: part.repeat_interleave(times, dim=0))

@@ -1,36 +1,33 @@
 """From decoded pictures to square frames at a constant rate, by their time stamps alone.
 
-Frame k of the result is what was on screen at (k + 1/2)/fps: within half a frame of the source for
-any rate, constant or variable. Counts and nominal rates of a file are never used: they are wrong
-in variable-rate files and after edit lists.
+Frame k of the result is what was on screen at (k + 1/2)/fps (or another part of the frame): within
+half a frame of the source for any rate, constant or variable. Counts and nominal rates of a file
+are never used: they are wrong in variable-rate files and after edit lists.
 """
 
+from collections import deque
 from fractions import Fraction
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
 from jaxtyping import UInt8
 
 from soundsight.media.clip import ClipSpec
+from soundsight.media.crop import AVERAGING, Box, SquareCutter, display_matrix
 from soundsight.media.limits import Limits, MediaError
 
-MAX_ASPECT = 64
-"""Pictures more oblong than this are refused: a square crop of them would be mostly enlargement."""
+__all__ = ["AVERAGING", "Box", "FramePicker", "display_matrix"]
+
 SAME_TIME_S = 1e-6
 """Times closer than this are equal: rounding must not choose between two frames."""
 FALLBACK_FRAME_S = 0.04
 """Duration of a picture that nothing tells the duration of (a still), seconds."""
-GREY_WEIGHTS = (0.299, 0.587, 0.114)
-"""Luma of R, G, B. Source: ITU-R BT.601, section 2.5.1."""
-AVERAGING = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-"""Every output pixel is the mean of what it covers (bilinear where the picture is enlarged)."""
 
 
 class FramePicker:
-    """Keeps the pictures on screen at the ticks of a constant rate, cropped and resized.
+    """Picks the pictures on screen at the ticks of a constant rate, cropped and resized.
 
-    Only pictures that are kept are converted. Before the first picture the first one is shown.
+    Only pictures that are picked are converted. Before the first picture the first one is shown.
     """
 
     def __init__(
@@ -42,6 +39,8 @@ class FramePicker:
         frames: int | None,
         pixel_aspect: Fraction | None,
         limits: Limits,
+        box: Box | None = None,
+        frame_at: float | int = 0.5,
     ) -> None:
         """Pick `frames` frames (None: all) from `start_s` on.
 
@@ -52,19 +51,27 @@ class FramePicker:
             frames: how many, or None for as many as there are.
             pixel_aspect: width of a stored pixel over its height; None or 0 means 1.
             limits: bounds on the pictures and on the time.
+            box: what to crop to; None: the centre square.
+            frame_at: frame k is what is on screen (k + frame_at)/fps after `start_s`.
+
+        Raises:
+            ValueError: if the box has no area.
         """
         self.name = name
         self.spec = spec
         self.end_s = 0.0
         self.start_s = start_s
+        self.shown_s = 0.0
+        """Time until which it is known what is on screen, seconds."""
         self._wanted = frames
-        self._pixel_aspect = float(pixel_aspect or 1)
+        self._frame_at = frame_at
         self._limits = limits
-        self._reformatter = VideoReformatter()  # One for all: a fresh one per frame costs 2-6x.
-        self._pixels = bytearray()
-        self._count = 0
+        self._cutter = SquareCutter(
+            name, spec.size, spec.channels, pixel_aspect=pixel_aspect, box=box
+        )
+        self._images: deque[UInt8[np.ndarray, "h w c"]] = deque()
+        self._count = 0  # Frames picked so far, taken or not.
         self._held: av.VideoFrame | None = None
-        self._held_time_s = 0.0
         self._gap_s = FALLBACK_FRAME_S
 
     @property
@@ -77,6 +84,11 @@ class FramePicker:
         """Whether all wanted frames are there."""
         return self._wanted is not None and self._count >= self._wanted
 
+    @property
+    def ready(self) -> int:
+        """Frames that can be taken."""
+        return len(self._images)
+
     def add(self, frame: av.VideoFrame, time_s: float | None) -> None:
         """Take the next picture in order of presentation.
 
@@ -85,7 +97,7 @@ class FramePicker:
             time_s: when it appears, seconds; None is one duration after the one before.
 
         Raises:
-            MediaError: if the picture or its time is beyond the limits.
+            MediaError: if the picture or its time is beyond the limits, or the box lies outside.
         """
         if frame.width * frame.height > self._limits.max_pixels:
             raise MediaError(
@@ -100,11 +112,11 @@ class FramePicker:
                 f"at most {self._limits.max_seconds:g} s are allowed"
             )
         if self._held is not None:
-            if time_s <= self._held_time_s:
+            if time_s <= self.shown_s:
                 return  # A damaged time stamp: presentation never runs backwards.
             self._show_until(time_s)
-            self._gap_s = time_s - self._held_time_s
-        self._held, self._held_time_s = frame, time_s
+            self._gap_s = time_s - self.shown_s
+        self._held, self.shown_s = frame, time_s
         self.end_s = time_s + (_duration_s(frame) or self._gap_s)
 
     def finish(self) -> None:
@@ -112,75 +124,24 @@ class FramePicker:
         if self._held is not None:
             self._show_until(self.end_s)
 
-    def frames(self) -> UInt8[np.ndarray, "t h w c"]:
-        """The frames picked so far."""
+    def take(self, frames: int) -> UInt8[np.ndarray, "t h w c"]:
+        """Hand out the next `frames` frames (as many as are ready, at most) and forget them."""
         s = self.spec
-        pixels = np.frombuffer(self._pixels, np.uint8)
-        return pixels.reshape(self._count, s.size, s.size, s.channels)
+        images = [self._images.popleft() for _ in range(min(frames, self.ready))]
+        return np.stack(images) if images else np.zeros((0, s.size, s.size, s.channels), np.uint8)
 
     def _show_until(self, time_s: float) -> None:
         """Give the held picture to every tick before `time_s`."""
-        image: bytes | None = None
+        image: UInt8[np.ndarray, "h w c"] | None = None
         while not self.is_done and self._tick_s(self._count) < time_s - SAME_TIME_S:
             if image is None:
                 assert self._held is not None
-                image = self._square(self._held).tobytes()
-            self._pixels += image
+                image = self._cutter.cut(self._held)
+            self._images.append(image)
             self._count += 1
 
     def _tick_s(self, k: int) -> float:
-        return self.start_s + (k + 0.5) / self.spec.fps
-
-    def _square(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "h w c"]:
-        """The centre square of a picture as it is meant to be seen, at the spec's size."""
-        size = self.spec.size
-        shown_width, shown_height = frame.width * self._pixel_aspect, float(frame.height)
-        side = min(shown_width, shown_height)
-        if max(shown_width, shown_height) > MAX_ASPECT * side:
-            raise MediaError(
-                f"{self.name}: picture shown as {shown_width:.0f}x{shown_height:.0f}; "
-                f"sides may differ {MAX_ASPECT} times at most"
-            )
-        # Scale the whole picture in one pass so that the square is exactly in its middle.
-        width, height = (
-            size + 2 * round((shown / side - 1) * size / 2) for shown in (shown_width, shown_height)
-        )
-        rgb = self._reformatter.reformat(
-            frame, width, height, "rgb24", interpolation=AVERAGING, threads=1
-        ).to_ndarray()
-        top, left = (height - size) // 2, (width - size) // 2
-        image = _upright(rgb[top : top + size, left : left + size], display_matrix(frame))
-        if self.spec.channels == 1:
-            image = (image @ np.array(GREY_WEIGHTS, np.float32) + 0.5).astype(np.uint8)[..., None]
-        return np.ascontiguousarray(image)
-
-
-def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
-    """How a stored picture is turned to be shown: signs (a, b, c, d) of x' = ax + cy, y' = bx + dy.
-
-    Angles that are no multiple of 90 degrees are taken as the nearest one that is.
-    """
-    side_data = frame.side_data.get("DISPLAYMATRIX")
-    if side_data is None:
-        return (1, 0, 0, 1)
-    a, b, _, c, d = np.frombuffer(bytes(side_data), np.int32)[:5].astype(float)  # type: ignore[call-overload]
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        return (-1 if a < 0 else 1, 0, 0, -1 if d < 0 else 1)
-    return (0, -1 if b < 0 else 1, -1 if c < 0 else 1, 0)
-
-
-def _upright(
-    image: UInt8[np.ndarray, "h w c"], matrix: tuple[int, int, int, int]
-) -> UInt8[np.ndarray, "h2 w2 c"]:
-    a, b, c, d = matrix
-    if b:  # A quarter turn: the stored columns are the shown rows.
-        image = image.swapaxes(0, 1)
-        a, d = c, b
-    if d < 0:
-        image = image[::-1]
-    if a < 0:
-        image = image[:, ::-1]
-    return image
+        return self.start_s + (k + self._frame_at) / self.spec.fps
 
 
 def _duration_s(frame: av.VideoFrame) -> float | None:

@@ -44,6 +44,7 @@ FREE_FIELDS = frozenset(
         "train.steps",
         "train.tensorboard",
         "train.validate_every",
+        "train.workers",
     }
 )
 """Fields of a recipe, or groups of them, in which a resumed training may differ."""

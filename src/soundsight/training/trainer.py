@@ -8,7 +8,7 @@ was never interrupted.
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -24,6 +24,7 @@ from soundsight.data.loader import Batches, Dataset
 from soundsight.media.clip import Clip
 from soundsight.training import checkpoint
 from soundsight.training.checkpoint import State
+from soundsight.training.feed import Feed, pick_device
 from soundsight.training.interrupt import Interrupted, StopSignals
 from soundsight.training.log import Means, ProgressLine, StatsLog
 from soundsight.training.optim import (
@@ -60,6 +61,10 @@ class TrainConfig:
     """Train on windows of this many frames; None: whole clips."""
     window: Literal["random", "first"] = "random"
     """Where such a window starts."""
+    balance: Literal["none", "class"] = "none"
+    """What is drawn: "none": every clip once an epoch; "class": every class equally often."""
+    workers: NonNegativeInt = 0
+    """Loader processes; 0: a thread. Batches are the same, see `wait_s` in `stats.jsonl`."""
     ema: float | None = None
     """Decay per step of a moving average of the weights, in (0, 1), which is then what sampling
     uses; step k keeps min(ema, (1 + k) / (10 + k)). None: no average."""
@@ -172,24 +177,11 @@ def train(
             start=start,
             frames=config.frames,
             window=config.window,
+            workers=config.workers,
+            pin=device.type == "cuda",
+            balance=config.balance,
         )
         loop.go(batches)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of this name; "auto" is CUDA where there is one, else the CPU.
-
-    Raises:
-        ValueError: if there is no such device.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA.
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device={name!r} cannot be used: {reason}; choose auto or cpu") from error
 
 
 def _find_state(
@@ -268,7 +260,7 @@ class Learner:
         return self.model if self.ema is None else self.ema.model
 
     def step(self, clip: Clip) -> None:
-        """One step of every phase on one batch.
+        """One step of every phase on one batch, which is on the device.
 
         Raises:
             ValueError: if the model yields what it must not.
@@ -276,7 +268,6 @@ class Learner:
         """
         torch.manual_seed(_seed(self.config.seed, self.done, "dropout"))
         self._generator.manual_seed(_seed(self.config.seed, self.done, "noise"))
-        clip = clip.to(self.device, non_blocking=True)
         size = len(clip) // self.config.accumulate
         rounds = [
             cast(Model, self.model).losses(
@@ -414,6 +405,7 @@ class TrainingLoop:
         self.learner, self.run, self.recipe, self.log, self.line = learner, run, recipe, log, line
         self.validate, self.last_state = validate, last_state
         self._clock, self._seconds, self._logged = 0.0, 0.0, learner.done
+        self._saved = None if last_state is None else learner.done
 
     def go(self, batches: Batches) -> None:
         """Train to the end."""
@@ -421,10 +413,13 @@ class TrainingLoop:
         if self.learner.done == steps:  # Only the weights can be missing.
             checkpoint.save_weights(self.learner.sampled, self.run / "weights.safetensors")
             return
-        drawn = cast(Generator[tuple[int, Clip]], iter(batches))
-        with StopSignals() as stop, contextlib.closing(drawn):
+        with (
+            StopSignals() as stop,
+            contextlib.closing(Feed(batches, self.learner.device)) as self.feed,
+        ):
             self._clock = time.perf_counter()
-            for _, clip in drawn:
+            while self.learner.done < steps:
+                clip = self._draw(stop)
                 try:
                     self.learner.step(clip)
                     saved = self._after_step(stop.requested)
@@ -433,8 +428,17 @@ class TrainingLoop:
                     raise NonFinite(*at, self.last_state) from None
                 if stop.requested and saved is not None:
                     raise Interrupted(saved)
-                if self.learner.done == steps:
-                    return
+
+    def _draw(self, stop: StopSignals) -> Clip:
+        try:
+            return self.feed.draw()
+        except ChildProcessError:
+            if not stop.requested:
+                raise
+            # The signal went to the loader's processes as well: no further batch will come.
+            if self._saved != self.learner.done:
+                self._save()
+            raise Interrupted(cast(Path, self.last_state)) from None
 
     def _after_step(self, stopping: bool) -> Path | None:
         """Log, validate and save what is due; the state if one was saved."""
@@ -468,7 +472,7 @@ class TrainingLoop:
             )
             for p in learner.phases.values()
         }
-        speed = {"seconds": seconds, "clips_per_s": clips / seconds}
+        speed = {"seconds": seconds, "wait_s": self.feed.waited(), "clips_per_s": clips / seconds}
         self.log.write(learner.done, means | rates | speed)
         totals = {p: means[f"{p}/total"] for p in learner.phases if f"{p}/total" in means}
         self.line.losses(learner.done, totals, speed["clips_per_s"])
@@ -490,4 +494,5 @@ class TrainingLoop:
         self.log.sync()
         state, keep = self.learner.state(self.recipe), self.learner.config.keep_states
         self.last_state = checkpoint.save_state(self.run, state, keep=keep)
+        self._saved = self.learner.done
         checkpoint.save_weights(self.learner.sampled, self.run / "weights.safetensors")

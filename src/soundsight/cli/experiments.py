@@ -1,24 +1,17 @@
-"""The command line: `soundsight VERB ...`.
+"""Verbs about experiments: demo, recipes, train, sample, evaluate, compare."""
 
-People's text and progress go to stderr; results go to files and, with `--json`, as one JSON
-document to stdout.  Exit 0: fine.  2: bad input, one line says what and how to mend it.  130:
-interrupted, with the state saved.  Verbs import what they need when they run, so that `--help` is
-quick.
-"""
-
-import contextlib
 import dataclasses
-import io
 import json
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional
+
+from soundsight.cli.parse import parse, say, value_of
 
 if TYPE_CHECKING:
     from soundsight.recipes import Recipe
@@ -80,8 +73,8 @@ class Evaluate:
     """Run folder of a trained model."""
     out: Path | None = None
     """Folder for `report/`; default: the run folder."""
-    data: Path | None = None
-    """Folder of videos instead of the one that the run was trained on."""
+    data: str | None = None
+    """Prepared data, or a folder of videos, instead of what the run was trained on."""
     split: Literal["train", "val", "test"] | None = None
     """Part of the data; default: the recipe's."""
     samples: int | None = None
@@ -116,36 +109,6 @@ class Compare:
     """Print the scores as JSON on stdout."""
 
 
-# ---- Parsing -------------------------------------------------------------------------------------
-
-
-def parse(kind: Any, arguments: Sequence[str], *, verb: str, description: str | None = None) -> Any:
-    """Arguments as a value of a dataclass; a mistake is a ValueError of one line."""
-    text = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(text):
-            return tyro.cli(
-                kind, args=list(arguments), prog=f"soundsight {verb}", description=description
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise ValueError(_one_line(text.getvalue())) from None
-
-
-def _one_line(box: str) -> str:
-    """What tyro's error box says, without the box and its help."""
-    box = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    words = re.sub(r"\s+", " ", re.sub(r"[╭╮╰╯│─━┃┏┓┗┛]+", " ", box)).strip()
-    words = re.sub(r"For (full helptext|further information).*$", "", words)
-    words = re.sub(r"^(Parsing error|Value error|Required options)\W*", "", words)
-    words = re.sub(r"Error parsing \S+: \d+ validation errors? for \w+ (\w+)", r"\1:", words)
-    words = re.sub(r" \[type=\w+, input_value=(.*?), input_type=\w+\]", r", not \1", words)
-    words = re.sub(r"^Value: error, |, not ArgsKwargs.*$", "", words)
-    words = re.sub(r"^Unrecognized options:", "unknown option", words)
-    return words.replace("Argument helptext:", "in").strip()
-
-
 def train_options(arguments: Sequence[str]) -> tuple[str, Any, "Recipe"]:
     """What `soundsight train RECIPE --out RUN [--data DIR] [--FIELD VALUE ...]` asks for.
 
@@ -159,7 +122,7 @@ def train_options(arguments: Sequence[str]) -> tuple[str, Any, "Recipe"]:
         raise ValueError(f"train needs a recipe: soundsight train RECIPE --out RUN, of {choices}")
     name, rest = arguments[0], list(arguments[1:])
     recipe = recipes.load(name)
-    stored = _value_of("--out", rest)
+    stored = value_of("--out", rest)
     if "--resume" in rest and stored is not None and (Path(stored) / "recipe.json").is_file():
         recipe = recipes.read(Path(stored) / "recipe.json")
         if recipe.name != name:
@@ -188,7 +151,7 @@ def train_options(arguments: Sequence[str]) -> tuple[str, Any, "Recipe"]:
 
 def _with_data(recipe: "Recipe", name: str, arguments: list[str]) -> "Recipe":
     """Take `--data DIR` out of the arguments and put it into the recipe."""
-    path = _value_of("--data", arguments)
+    path = value_of("--data", arguments)
     if path is not None:
         index = next(i for i, a in enumerate(arguments) if a.split("=")[0] == "--data")
         del arguments[index : index + (1 if "=" in arguments[index] else 2)]
@@ -196,37 +159,26 @@ def _with_data(recipe: "Recipe", name: str, arguments: list[str]) -> "Recipe":
     return recipe
 
 
-def _value_of(option: str, arguments: Sequence[str]) -> str | None:
-    """What follows `--option`, or `--option=`; None if it is not there.
-
-    Raises:
-        ValueError: if nothing follows.
-    """
-    for index, argument in enumerate(arguments):
-        if argument.startswith(f"{option}="):
-            return argument.split("=", 1)[1]
-        if argument == option:
-            if index + 1 == len(arguments):
-                raise ValueError(f"{option} needs a value: {option} FOLDER")
-            return arguments[index + 1]
-    return None
-
-
 def data_at(data: Any, path: Path | str, name: str) -> Any:
-    """The data configuration with another folder.
+    """The data configuration with another folder: prepared data, or videos as they are.
 
     Raises:
         ValueError: if the data is made, not read.
     """
+    from soundsight.data.folder import VideoFolder
+    from soundsight.data.prepared import PreparedData, is_prepared
+
     if not hasattr(data, "path"):
         raise ValueError(
             f"--data {path}: {name} makes its own data ({data.kind}); use a recipe "
             f"for folders, such as sound2sight_folder_laptop"
         )
-    return dataclasses.replace(data, path=str(Path(path).resolve()))
-
-
-# ---- Verbs ---------------------------------------------------------------------------------------
+    place = str(path) if "://" in str(path) else str(Path(path).resolve())
+    if is_prepared(place):
+        return PreparedData(path=place)
+    if isinstance(data, PreparedData):
+        return VideoFolder(path=place)
+    return dataclasses.replace(data, path=place)
 
 
 def demo(arguments: Sequence[str]) -> dict[str, Any]:
@@ -343,90 +295,3 @@ def _score(runs: dict[str, Any], options: Any, out: Path, title: str) -> dict[st
     page = write_evaluation(scores, runs, out / "report", title=title)
     say(f"report: {page}")
     return json.loads((out / "report" / "scores.json").read_text())
-
-
-# ---- Out -----------------------------------------------------------------------------------------
-
-
-def say(text: str) -> None:
-    """Tell people something on stderr."""
-    print(text, file=sys.stderr, flush=True)
-
-
-VERBS: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
-    "demo": demo,
-    "recipes": list_recipes,
-    "train": train,
-    "sample": sample,
-    "evaluate": evaluate,
-    "compare": compare,
-}
-USAGE = """\
-usage: soundsight VERB ...        soundsight VERB --help tells more
-
-  demo      [--out DIR]                            train, sample and score on built-in data: minutes
-  recipes                                          every experiment there is
-  train     RECIPE --out RUN [--data DIR] [...]    learn; any field: --train.steps 500; --resume
-  sample    RUN [CLIP ...] --out DIR [...]         continue videos from their first frames and sound
-  evaluate  RUN [--out DIR] [...]                  score against controls, with a report
-  compare   RUN ... --out DIR [...]                several runs on the same clips, one page
-
-Every verb takes --json (results on stdout) and --debug (tracebacks)."""
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; returns the exit code."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0 if arguments else 2
-    if arguments[0] == "--version":
-        from soundsight import __version__
-
-        print(__version__)
-        return 0
-    try:
-        result = _verb(arguments[0])(arguments[1:])
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 0
-    except KeyboardInterrupt:
-        say("soundsight: interrupted")
-        return 130
-    except Exception as error:
-        if debug:
-            raise
-        code = _exit_code(error)
-        say(f"soundsight: {'' if code == 130 else 'error: '}{_message(error)}")
-        return code
-    if "--json" in arguments:
-        with contextlib.suppress(BrokenPipeError):  # Whoever reads has had enough.
-            print(json.dumps(result), flush=True)
-    return 0
-
-
-def _verb(name: str) -> Callable[[Sequence[str]], dict[str, Any]]:
-    if name not in VERBS:
-        from soundsight.recipes import nearest
-
-        raise ValueError(nearest(name, list(VERBS), "verb"))
-    return VERBS[name]
-
-
-def _exit_code(error: Exception) -> int:
-    """130 for an interruption, 2 for bad input, 1 for all else."""
-    if type(error).__name__ == "Interrupted":
-        return 130
-    return 2 if isinstance(error, ValueError | OSError) else 1
-
-
-def _message(error: Exception) -> str:
-    """One line of an error; pydantic's many lines become the first one's field and rule."""
-    if hasattr(error, "errors") and callable(error.errors):
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return f"{where}={first['input']!r}: {first['msg']}" if where else str(first["msg"])
-    text = " ".join(str(error).split()) or type(error).__name__
-    known = isinstance(error, ValueError | OSError | RuntimeError)
-    return text if known else f"{type(error).__name__}: {text} (--debug shows where)"
