@@ -38,8 +38,9 @@ Watch = Callable[[str, float, float, int], None]
 class Engine:
     """Who does the work; of no influence on the result."""
 
-    workers: int = 1
-    """Processes of this machine; 0: this one."""
+    workers: int = 0
+    """Processes of this machine, each of which a crash may end; 0: this one does it all. A script
+    that asks for processes needs `if __name__ == "__main__":`, since they import it."""
     ray: bool = False
     """Whether a Ray cluster does it instead."""
     address: str | None = None
@@ -62,7 +63,7 @@ def prepare(
         plan: sources and settings.
         out: folder of the data set, or a URL that fsspec knows; empty, absent, or begun by the
             same plan.
-        engine: who does the work; default: one process.
+        engine: who does the work; default: this process.
         command: how a user asks for the same, for the report.
         watch: told of progress.
 
