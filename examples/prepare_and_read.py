@@ -27,6 +27,7 @@ SPEC = ClipSpec(frames=10, fps=10, size=32, channels=1, sample_rate=4400)
 
 def make_films(folder: Path, number: int = 8) -> Path:
     """Films of four seconds, and one file that is none."""
+    folder.mkdir(parents=True, exist_ok=True)
     clips = TINY.build(SPEC.with_frames(40), "train").clips(range(number))
     for i in range(number):
         encode(clips, folder / f"film_{i}.mp4", index=i, scale=4)

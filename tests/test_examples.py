@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 import torch
+import webdataset
 
 from soundsight import recipes
 from soundsight.contract import Streams
@@ -78,3 +79,24 @@ def test_train_and_sample(tmp_path):
     stored = json.loads((tmp_path / "run" / "recipe.json").read_text(encoding="utf-8"))
     assert recipes.from_json(stored) == example.RECIPE
     assert "audio" not in example.DEAF.model.build(example.DEAF.clip).takes
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # webdataset leaves it open.
+def test_prepare_and_read(tmp_path, capsys):
+    example = load("prepare_and_read")
+    clip = example.main(tmp_path)
+    assert clip.video.shape == (4, 10, 1, 32, 32)
+    told = capsys.readouterr().out
+    assert "broken.mp4" in told
+    assert "prepared: sound (0 errors" in told
+    # Index, tar and webdataset give the same clips in the same order.
+    out = tmp_path / "prepared"
+    records = [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
+    by_tar = example.read_with_tar(out)
+    assert list(by_tar) == [record["key"] for record in records]
+    shards = sorted(map(str, out.glob("train-*.tar")))
+    streamed = {
+        sample["__key__"]: {suffix: sample[suffix] for suffix in ("json", "mp4", "wav")}
+        for sample in webdataset.WebDataset(shards, shardshuffle=False)
+    }
+    assert streamed == by_tar

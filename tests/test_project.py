@@ -282,7 +282,7 @@ MAPPED = {
 
 def test_readme_shows_the_verbs():
     shown = {command.split()[1] for command in readme_commands()}
-    assert shown == {"demo", "test", "recipes", "train", "sample", "evaluate", "compare"}
+    assert shown - {"test"} == set(cli.VERBS)
 
 
 def test_commands_not_run_here_are_run_elsewhere():

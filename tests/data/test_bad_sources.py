@@ -87,7 +87,10 @@ BAD = {
     "no_sound": (lambda p: write_movie(p, sound=False), "has picture but no sound"),
     "no_picture": (lambda p: write_movie(p, picture=False), "has sound but no picture"),
     "one_frame": (lambda p: write_movie(p, times=[0.0], sound_seconds=0.04), "ends at 0.040 s"),
-    "short": (lambda p: write_movie(p, seconds=0.6), "shorter than a clip of 1 s"),
+    "short": (
+        lambda p: write_movie(p, seconds=0.6),
+        r"0\.60 s with picture and sound; a clip needs 1 s",
+    ),
     "gone": (gone, "no such file"),
     "huge": (huge, "at most 14400 s"),
     "wide": (wide, "pixels are allowed|no readable media file|no sound"),
@@ -153,6 +156,8 @@ def test_nothing_usable_is_one_line(tmp_path):
     text(folder / "a.mp4")
     with pytest.raises(ValueError, match=r"no clip could be used: 1 sources unreadable \(a\.mp4"):
         run(folder, tmp_path / "set")
+    write_film(folder / "a.mp4", 2.0)
+    assert run(folder, tmp_path / "set", codec="raw")["clips"]["kept"] == 2
 
 
 ODD = {

@@ -320,7 +320,7 @@ def test_from_the_command_line(films, tmp_path, capsys):
         (["prepare", "a", "b", "--spec.fps", "7"], "no multiple of fps=7"),
         (["prepare", "a", "b", "--codec", "jpg"], "codec"),
         (["prepare", "a", "b", "--workers", "-1"], "workers=-1"),
-        (["prepare", "a", "b", "--layout", "x", "--recipe", "y"], "only one of them"),
+        (["prepare", "a", "b", "--layout", "gird"], "grid"),
         (["check"], "data"),
         (["check", "nowhere"], "nowhere"),
     ],

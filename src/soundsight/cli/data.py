@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from soundsight.media.clip import ClipSpec
 
 PREPARE_USAGE = """\
-usage: soundsight prepare SOURCE... OUT [--layout NAME | --recipe NAME] [--spec.FIELD VALUE ...]
+usage: soundsight prepare SOURCE... OUT [--layout NAME] [--recipe NAME] [--spec.FIELD VALUE ...]
 
 SOURCE is a folder of videos, a video, or a CSV (path,start,end,label,source); with --layout, the
 folder or zip of a published data set. OUT is a new folder, or a URL such as s3://bucket/folder.
@@ -104,6 +104,8 @@ def prepare_options(arguments: Sequence[str]) -> Any:
             f"prepare needs a source and OUT: soundsight prepare SOURCE... OUT; got "
             f"{' '.join(chosen.places) or 'nothing'}"
         )
+    if chosen.layout is not None and (chosen.boxes is not None or chosen.media is not None):
+        raise ValueError("--boxes and --media are for folders and CSVs, not for --layout")
     if chosen.workers < 0:
         raise ValueError(f"workers={chosen.workers} must be at least 0")
     return chosen
@@ -115,12 +117,10 @@ def _cores() -> int:
 
 
 def _default_spec(arguments: Sequence[str]) -> "ClipSpec":
-    """Clips of the recipe or layout that is asked for; else 1 s of 64 px at 25 fps and 16 kHz."""
+    """Clips of the recipe, else of the layout; else 1 s of 64 px at 25 fps and 16 kHz."""
     from soundsight.media.clip import ClipSpec
 
     recipe, layout = value_of("--recipe", arguments), value_of("--layout", arguments)
-    if recipe is not None and layout is not None:
-        raise ValueError(f"--recipe {recipe}, --layout {layout}: only one of them gives the clips")
     if recipe is not None:
         from soundsight import recipes
 

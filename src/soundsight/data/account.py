@@ -8,7 +8,6 @@ from soundsight.data.decide import Decisions
 from soundsight.data.part import Part
 from soundsight.data.plan import Plan
 
-
 SUMMARY = ("command", "settings", "split_rule", "notes", "sources", "clips", "dropped")
 """Keys of an account, which `report.json` has among others."""
 

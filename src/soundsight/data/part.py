@@ -8,6 +8,7 @@ wrong with a source is written there too; only what is wrong with the work folde
 import errno
 import io
 import json
+import re
 import shutil
 import tempfile
 import zipfile
@@ -187,31 +188,48 @@ def _read(
     source: Source, settings: Settings
 ) -> Generator[RawClip | Dropped, None, tuple[float, str | None]]:
     """Clips of a source; returns its duration and what is wrong with it."""
-    seconds = 0.0
+    read_s = [0.0]
     try:
         if isinstance(source, Album):
             for clip in read_album(source, settings.spec):
-                seconds += settings.spec.seconds if isinstance(clip, RawClip) else 0.0
+                read_s[0] += settings.spec.seconds if isinstance(clip, RawClip) else 0.0
                 yield clip
-            return seconds, None
-        with _on_disk(source) as path:
-            cutting = windows(
-                source, settings.spec, hop_s=settings.hop_s, frame_at=settings.frame_at, path=path
-            )
-            length = settings.spec.seconds
-            for clip in cutting:
-                seconds = clip.start_s - source.start_s + length
-                yield clip
-            if seconds == 0:
-                raise MediaError(f"{source.path}: shorter than a clip of {length:g} s")
-            following_s = source.start_s + seconds + (settings.hop_s or length)
-            if source.end_s is not None and following_s <= source.end_s:
-                raise MediaError(f"{source.path}: ends before {source.end_s:g} s")
+        else:
+            with _on_disk(source) as path:
+                yield from _cut_recording(source, path, settings, read_s)
     except Exception as error:  # Whatever a stranger's file does is its own row in the report.
         if isinstance(error, OSError) and error.errno in FULL:
             raise
-        return seconds, _reason(source, error)
-    return seconds, None
+        return read_s[0], _reason(source, error)
+    return read_s[0], None
+
+
+def _cut_recording(
+    source: Recording, path: Path, settings: Settings, read_s: list[float]
+) -> Iterator[RawClip]:
+    """Windows of a recording; keeps in `read_s` how much of it was read, seconds.
+
+    Raises:
+        MediaError: if there is something wrong with the file, or it ends too early.
+    """
+    cutting = windows(
+        source,
+        settings.spec,
+        hop_s=settings.hop_s,
+        frame_at=settings.frame_at,
+        path=path,
+        tell=lambda seconds: read_s.__setitem__(0, seconds),
+    )
+    length_s, following_s = settings.spec.seconds, source.start_s
+    for clip in cutting:
+        following_s = clip.start_s + (settings.hop_s or length_s)
+        yield clip
+    if following_s == source.start_s:
+        raise MediaError(
+            f"{source.path}: {read_s[0]:.2f} s with picture and sound; a clip needs {length_s:g} s"
+        )
+    if source.end_s is not None and following_s + length_s <= source.end_s:
+        raise MediaError(f"{source.path}: ends before {source.end_s:g} s")
 
 
 def _reason(source: Source, error: Exception) -> str:
@@ -221,7 +239,7 @@ def _reason(source: Source, error: Exception) -> str:
     for name in names:
         text = text.removeprefix(f"{' '.join(name.split())}: ")
     if isinstance(error, MediaError | OSError):
-        return text
+        return re.sub(r"[;:,] (or )?(give|ask for) .*$", "", text)  # Advice for other callers.
     return f"{type(error).__name__}: {text}"
 
 

@@ -42,7 +42,7 @@ class Settings:
     fractions: tuple[float, float] = (0.1, 0.1)
     """Of val and of test."""
     codec: Codec = "mp4"
-    """"mp4": visually lossless, a tenth of the size. "raw": the bytes, quickest to read."""
+    """"mp4": visually lossless, pictures a tenth as large. "raw": the bytes, quickest to read."""
     shard_mb: float = 64.0
     """A shard is closed when it holds this much, 10^6 bytes."""
     filters: Filters = field(default_factory=Filters)

@@ -40,8 +40,8 @@ def run_local(
         timeout_s: a task that takes longer is ended and lost; None waits for ever.
 
     Yields:
-        The index of each task that has ended, and None or what went wrong: `LostError` if its process
-        did not come back, else what it raised.
+        The index of each task that has ended, and None or what went wrong: `LostError` if its
+        process did not come back, else what it raised.
     """
     if workers == 0:
         for index, task in enumerate(tasks):

@@ -22,7 +22,7 @@ from soundsight.data.part import Part, bytes_name, document_name, load_part, mak
 from soundsight.data.plan import Plan
 from soundsight.data.pool import LostError, Outcome, run_local, run_ray
 from soundsight.data.prepare_report import write_report
-from soundsight.data.prepared import MANIFEST, VERSION, WORK, Manifest, Prepared, Shard
+from soundsight.data.prepared import MANIFEST, SPLITS, VERSION, WORK, Manifest, Prepared, Shard
 from soundsight.data.source import Dropped, Recording, Source
 from soundsight.data.store import Store
 
@@ -91,9 +91,11 @@ def prepare(
         splits = job.write(decisions)
         parts = [job.part(number) for number in range(len(plan.sources))]
         summary = account(plan, parts, decisions, command)
-        if not any(splits.values()):
-            raise ValueError(f"{out}: no clip could be used: {worst(summary)}")
-        job.finish(decisions, splits, summary)
+        if any(splits.values()):
+            job.finish(decisions, splits, summary)
+    if not any(splits.values()):
+        job.clear()
+        raise ValueError(f"{out}: no clip could be used: {worst(summary)}")
     work.delete_all()
     return summary
 
@@ -275,6 +277,12 @@ class _Job:
         for name in self.work.names():
             if name in (DECISIONS, document_name(number)) or name.endswith(".tar.jsonl"):
                 self.work.delete(name)
+
+    def clear(self) -> None:
+        """Leave nothing of an attempt that came to nothing."""
+        for split in SPLITS:
+            self.out.delete(f"{split}.jsonl")
+        self.work.delete_all()
 
     def finish(
         self, decisions: Decisions, splits: dict[str, list[Shard]], summary: dict[str, Any]

@@ -1,7 +1,7 @@
 """Cut a recording into windows of one length, while it is decoded once from front to back."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ def windows(
     frame_at: float = 0.5,
     path: str | Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    tell: Callable[[float], None] | None = None,
 ) -> Iterator[RawClip]:
     """The windows of a recording, in order of time.
 
@@ -38,6 +39,7 @@ def windows(
             the first instant of each frame, 0.5 its middle.
         path: where the video is, if not at the recording's path (taken out of an archive).
         limits: on the file.
+        tell: called with the seconds that have been read so far.
 
     Yields:
         Windows with their start in the file, named by its milliseconds.
@@ -66,6 +68,8 @@ def windows(
     start, first = 0, 0  # Ticks: of the next window, and of what is held.
     for frames, wave in pieces:
         video, sound = np.concatenate([video, frames]), np.concatenate([sound, wave])
+        if tell is not None:
+            tell((first + len(video)) / fine.fps)
         while start - first + length <= len(video):
             at = start - first
             start_s = recording.start_s + start / fine.fps
