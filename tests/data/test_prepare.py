@@ -176,6 +176,8 @@ def test_killed_it_goes_on_to_the_same_bytes(films, tmp_path, expected, how):
             assert process.returncode == 130
             assert b"Traceback" not in said
         assert not (out / "dataset.json").exists()
+    for folder in (out, out / ".prepare"):
+        (folder / f".{'0' * 32}.part").write_bytes(b"half a file")  # As if killed while writing.
     done = subprocess.run(command(films, out, "--json"), capture_output=True, check=True)
     assert json.loads(done.stdout)["clips"]["kept"] == 18
     assert {n: h for n, h in digests(out).items() if not n.startswith("report.")} == {

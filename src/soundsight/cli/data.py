@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,11 +40,37 @@ class Check:
     """Print the findings as JSON on stdout."""
 
 
+@dataclass(frozen=True)
+class Prepare:
+    """Raw videos into a data set: cut, filtered, split, packed; resumable; with a report."""
+
+    places: Annotated[Positional[tuple[str, ...]], tyro.conf.arg(metavar="SOURCE... OUT")] = ()
+    """What to prepare, and last the new folder."""
+    layout: str | None = None
+    """SOURCE is a published data set of this name: docs/data/layouts.md."""
+    recipe: str | None = None
+    """Make clips as this recipe takes them."""
+    media: Path | None = None
+    """Folder with the files that a CSV names; default: the CSV's own."""
+    boxes: Path | None = None
+    """CSV of path,x0,y0,x1,y1: what to crop to, in pixels; default: the centre square."""
+    workers: int = field(default_factory=lambda: _cores())
+    """Processes; 0 does all in this one."""
+    timeout_s: float | None = None
+    """Give up a source after this many seconds."""
+    ray: bool = False
+    """Run on a Ray cluster."""
+    ray_address: str | None = None
+    """Its address; without, one is started on this machine."""
+    json: bool = False
+    """Print the result as JSON on stdout."""
+
+
 def prepare_options(arguments: Sequence[str]) -> Any:
     """What `soundsight prepare SOURCE... OUT [...]` asks for.
 
     Returns:
-        "sources", "out", "settings", and the options of `Prepare` by name.
+        A `Prepare` that has `settings`, too.
 
     Raises:
         ValueError: if an option is unknown or its value of the wrong type, or OUT is missing.
@@ -52,52 +78,9 @@ def prepare_options(arguments: Sequence[str]) -> Any:
     from soundsight.data.plan import Settings
 
     settings = Settings(spec=_default_spec(arguments))
-    help_of = tyro.conf.arg
-    options = dataclasses.make_dataclass(
-        "Prepare",
-        [
-            (
-                "places",
-                Annotated[Positional[tuple[str, ...]], help_of(metavar="SOURCE... OUT")],
-                (),
-            ),
-            (
-                "layout",
-                Annotated[str | None, help_of(help="Published data set: docs/data/layouts.md.")],
-                None,
-            ),
-            (
-                "recipe",
-                Annotated[str | None, help_of(help="Make clips as this recipe takes them.")],
-                None,
-            ),
-            (
-                "media",
-                Annotated[Path | None, help_of(help="Folder with the files that a CSV names.")],
-                None,
-            ),
-            (
-                "boxes",
-                Annotated[Path | None, help_of(help="CSV of path,x0,y0,x1,y1 to crop to.")],
-                None,
-            ),
-            ("settings", Annotated[Settings, help_of(name="")], settings),
-            ("workers", Annotated[int, help_of(help="Processes; 0: this one.")], _cores()),
-            (
-                "timeout_s",
-                Annotated[float | None, help_of(help="Give up a source after this long.")],
-                None,
-            ),
-            ("ray", Annotated[bool, help_of(help="Run on a Ray cluster.")], False),
-            (
-                "ray_address",
-                Annotated[str | None, help_of(help="Its address; else one is started here.")],
-                None,
-            ),
-            ("json", Annotated[bool, help_of(help="Print the result as JSON.")], False),
-        ],
-        frozen=True,
-    )
+    # The settings' names stand without a prefix: --hop-s, --spec.frames, --filters.cut.
+    part = ("settings", Annotated[Settings, tyro.conf.arg(name="")], settings)
+    options = dataclasses.make_dataclass("Options", [part], bases=(Prepare,), frozen=True)
     chosen = parse(options, arguments, verb="prepare", description=PREPARE_USAGE)
     if len(chosen.places) < 2:
         raise ValueError(

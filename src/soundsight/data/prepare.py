@@ -86,6 +86,7 @@ def prepare(
     work = store.within(WORK)
     _begin(plan, store, work)
     with _locked(work, out):
+        store.sweep()
         job = _Job(plan, store, work, engine or Engine(), watch or (lambda *_: None))
         decisions = job.decisions()
         splits = job.write(decisions)

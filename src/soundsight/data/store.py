@@ -146,6 +146,12 @@ class Store:
         elif self.exists(name):
             _filesystem(self.place).rm_file(self.path(name))
 
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written, in folders inside, too."""
+        if self.is_local:
+            for path in self.folder.rglob(".*.part"):
+                path.unlink(missing_ok=True)
+
     def delete_all(self) -> None:
         """Remove the folder with all that is in it."""
         if self.is_local:

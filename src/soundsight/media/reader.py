@@ -8,7 +8,8 @@ from soundsight.media.clip import ClipSpec
 from soundsight.media.container import MediaFile, errors_named, frames_of, need_streams, seek
 from soundsight.media.crop import Box
 from soundsight.media.limits import Limits, MediaError
-from soundsight.media.picture import FramePicker
+from soundsight.media.needed import Ticks, can_leave_out, needed_frames
+from soundsight.media.picture import SAME_TIME_S, FramePicker
 from soundsight.media.sound import LEAD_S, SoundTrack
 
 MISSING_SOUND_S = 0.05
@@ -37,6 +38,7 @@ class Reader:
         audio: bool = True,
         box: Box | None = None,
         frame_at: float | int = 0.5,
+        all_pictures: bool = True,
     ) -> None:
         """Read `frames` frames (None: all) and their sound, from `start_s` on.
 
@@ -50,6 +52,8 @@ class Reader:
             audio: whether sound is wanted.
             box: what to crop to; None: the centre square.
             frame_at: frame k is what is on screen (k + frame_at)/fps after `start_s`.
+            all_pictures: whether to decode all pictures; otherwise only those that are needed, as
+                far as it is certain (see `needed`), and `steps` may raise a DoubtError.
 
         Raises:
             MediaError: if the file lacks a wanted stream.
@@ -59,12 +63,13 @@ class Reader:
         self.file = file
         self._spec = spec
         self._start_s = start_s
-        self._frames = frames
+        self._wanted = frames
         self._limits = limits
         self._video = file.video if video else None
         self._audio = file.audio if audio else None
         self._box = box
         self._frame_at = frame_at
+        self._all_pictures = all_pictures
         self._streams = [stream for stream in (self._video, self._audio) if stream]
         self.has_ended = False
         """Whether there are no more steps."""
@@ -95,19 +100,21 @@ class Reader:
 
         Raises:
             MediaError: if the file is beyond the limits, or cannot be read from `start_s` on.
+            DoubtError: if pictures were left out that may be needed; what was made is right.
         """
         from_s = max(0.0, self._start_s - LEAD_S - 1 - SEEK_MARGIN_S)
         with errors_named(self.file.path):
             has_sought = from_s > 0 and seek(self.file, from_s)
+            frames = self._needed() if from_s == 0 else self._frames()
             try:
-                yield from self._fill(has_sought)
+                yield from self._fill(frames, has_sought)
             except _OvershotError:
                 if not seek(self.file, 0.0):
                     raise MediaError(
                         f"{self.file.path}: cannot be read from {self._start_s:g} s on; start at 0"
                     ) from None
                 self._begin()
-                yield from self._fill(has_sought=False)
+                yield from self._fill(self._frames(), has_sought=False)
         self.has_ended = True
 
     def check_whole(self) -> None:
@@ -115,8 +122,8 @@ class Reader:
         if not self.has_ended:
             return
         told_s = self.file.told_s(self._streams) or 0.0
-        if self._frames is not None:
-            told_s = min(told_s, self._start_s + self._frames / self._spec.fps)
+        if self._wanted is not None:
+            told_s = min(told_s, self._start_s + self._wanted / self._spec.fps)
         if self.end_s < 0.95 * told_s - 0.5:
             raise MediaError(
                 f"{self.file.path}: truncated or damaged: its header tells {told_s:.2f} s, but "
@@ -125,7 +132,7 @@ class Reader:
 
     def _begin(self) -> None:
         """Forget what was read."""
-        name, frames = str(self.file.path), self._frames
+        name, frames = str(self.file.path), self._wanted
         self.picture = self.sound = None
         if self._video:
             self.picture = FramePicker(
@@ -147,11 +154,26 @@ class Reader:
                 limits=self._limits,
             )
 
-    def _fill(self, has_sought: bool) -> Iterator[None]:
+    def _frames(self) -> Iterator[av.VideoFrame | av.AudioFrame]:
+        """All frames from where the file stands."""
+        return frames_of(self.file, self._streams)
+
+    def _needed(self) -> Iterator[av.VideoFrame | av.AudioFrame]:
+        """The frames of the whole file; without some that are not needed, if that is wanted."""
+        spec = self._spec
+        if self._all_pictures or not self._video or not can_leave_out(self._video, spec.fps):
+            return self._frames()
+        first_s = self._start_s + self._frame_at / spec.fps
+        ticks = Ticks(first_s, spec.fps, self._wanted, SAME_TIME_S)
+        return needed_frames(self.file, self._streams, ticks, self._limits.max_seconds)
+
+    def _fill(
+        self, frames: Iterator[av.VideoFrame | av.AudioFrame], has_sought: bool
+    ) -> Iterator[None]:
         """Decode into both until they are done."""
         picture, sound = self.picture, self.sound
         parts = [part for part in (picture, sound) if part]
-        for frame in frames_of(self.file, self._streams):
+        for frame in frames:
             time_s = self.file.time_s(frame)
             if isinstance(frame, av.VideoFrame) and picture:
                 if has_sought and not picture.has_any:

@@ -8,6 +8,7 @@ the one waits for the other: small frames or one mono waveform, never decoded pi
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,13 @@ from soundsight.media.clip import ClipSpec
 from soundsight.media.container import open_media
 from soundsight.media.crop import Box
 from soundsight.media.limits import DEFAULT_LIMITS, Limits
+from soundsight.media.needed import DoubtError
 from soundsight.media.reader import Reader, missing_sound_s, too_short
 
 Piece = tuple[UInt8[np.ndarray, "t h w c"], Float32[np.ndarray, " n"]]
 """Frames 0 ... 255 and their sound in [-1, 1]; n = t * samples_per_frame."""
+DECODE_ALL = False
+"""Whether pictures that no frame needs are decoded as well; changes nothing but the time."""
 SPARE_S = 1.0
 """A file that goes on for longer than this after the other one has ended is left, seconds."""
 
@@ -61,24 +65,35 @@ def stream(
     frames = _frames_between(spec, start_s, end_s)
     if not 0 <= frame_at < math.inf:
         raise ValueError(f"frame_at={frame_at} must be at least 0 (first instant of a frame)")
-    with ExitStack() as opened:
-        file = opened.enter_context(open_media(path, limits))
-        other = file if sound is None else opened.enter_context(open_media(sound, limits))
-        readers = [
-            Reader(
-                source,
-                spec,
-                start_s=start_s,
-                frames=frames,
-                limits=limits,
-                video=source is file,
-                audio=source is other,
-                box=box,
-                frame_at=frame_at,
-            )
-            for source in ([file] if other is file else [file, other])
-        ]
-        yield from _pieces(str(path), spec, readers, start_s)
+
+    def read(all_pictures: bool) -> Iterator[Piece]:
+        with ExitStack() as opened:
+            file = opened.enter_context(open_media(path, limits))
+            other = file if sound is None else opened.enter_context(open_media(sound, limits))
+            readers = [
+                Reader(
+                    source,
+                    spec,
+                    start_s=start_s,
+                    frames=frames,
+                    limits=limits,
+                    video=source is file,
+                    audio=source is other,
+                    box=box,
+                    frame_at=frame_at,
+                    all_pictures=all_pictures,
+                )
+                for source in ([file] if other is file else [file, other])
+            ]
+            yield from _pieces(str(path), spec, readers, start_s)
+
+    given = 0
+    try:
+        for piece in read(all_pictures=DECODE_ALL):
+            yield piece
+            given += 1
+    except DoubtError:  # Rare, for instance after damage: what comes now is not certain.
+        yield from islice(read(all_pictures=True), given, None)
 
 
 def _frames_between(spec: ClipSpec, start_s: float | int, end_s: float | int | None) -> int | None:
