@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import loader, m3so, sound2sight
+from benchmarks import loader, m3so, prepare, sound2sight
 from soundsight.training.memory import keep_freed_memory
 
 PUBLISHED_M3SO = 22.0
@@ -76,8 +76,27 @@ def lines(found: dict[str, Any]) -> list[Line]:
     for workers, share in data["waiting_share"].items():
         what = f"training waits for data, {workers} processes"
         table.append(Line(what, 100 * share, "% of the time", "", None))
+    table += prepare_lines(found["prepare"])
     for job, megabytes in s["peak_memory_mb"].items():
         table.append(Line(f"peak memory, {job}", megabytes, "MB", "", None))
+    return table
+
+
+def prepare_lines(found: dict[str, Any]) -> list[Line]:
+    """Lines about preparing and reading data sets."""
+    table: list[Line] = []
+    for name, rates in found["source_frames_per_s"].items():
+        for codec in ("mp4", "raw"):
+            what = f"prepare, {name}, into {codec}"
+            table.append(against(what, rates[codec], "frames/s", "bare decoding", rates["bare"]))
+    one, two = found["sources_per_s_by_processes"].values()
+    table.append(against("prepare, 720p, 2 processes", two, "sources/s", "1 process", one))
+    read = found["clips_read_per_s"]
+    for codec in ("mp4", "raw"):
+        what = f"read clips at random, {codec}"
+        table.append(against(what, read[codec], "clips/s", "decoded from videos", read["videos"]))
+    for length, megabytes in found["peak_memory_mb"].items():
+        table.append(Line(f"peak memory, prepare {length} of video", megabytes, "MB", "", None))
     return table
 
 
@@ -104,6 +123,7 @@ def main() -> None:
     }
     keep_freed_memory()  # As the command line does.
     found: dict[str, Any] = {"about": about, "m3so": m3so.measure()}
+    found["prepare"] = prepare.measure()
     found["loader"] = loader.measure()
     found["sound2sight"] = sound2sight.measure(options.repeats)
     table = lines(found)

@@ -178,14 +178,17 @@ def test_the_shorter_of_two_files_decides_and_the_other_is_not_read_on(
     movie: MovieMaker, monkeypatch
 ):
     read: dict[str, list[float]] = {}
-    frames_of = reader.frames_of
 
-    def note(file, streams):
-        for frame in frames_of(file, streams):
-            read.setdefault(file.path.name, []).append(frame.time)
-            yield frame
+    def noted(frames_of):
+        def note(file, *rest):
+            for frame in frames_of(file, *rest):
+                read.setdefault(file.path.name, []).append(frame.time)
+                yield frame
 
-    monkeypatch.setattr(reader, "frames_of", note)
+        return note
+
+    for name in ("frames_of", "needed_frames"):
+        monkeypatch.setattr(reader, name, noted(getattr(reader, name)))
     short = movie("short.mp4", sound=False, seconds=2.0)
     long = movie("long.flac", picture=False, codecs=("", "flac"), seconds=30.0)
     frames, wave = join(stream(short, SPEC, sound=long))

@@ -151,9 +151,9 @@ class _Watch:
 
     def see(self, packet: av.Packet) -> None:
         """Note the time stamp of a packet, long before it is decoded."""
-        pts, dts = packet.pts, packet.dts
-        is_in_order = pts is not None and dts is not None and self._last_dts <= dts <= pts
-        if pts is None or dts is None or not is_in_order or packet.is_corrupt:
+        pts = packet.pts
+        dts = self._last_dts if packet.dts is None else packet.dts  # Matroska has none at first.
+        if pts is None or not self._last_dts <= dts <= pts or packet.is_corrupt:
             self.doubt()
             return
         self._last_dts = dts
