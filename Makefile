@@ -36,7 +36,7 @@ format: $(VENV)/.developing  ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.developing  ## the speed of this machine; leave it alone meanwhile (4 minutes)
+bench: $(VENV)/.developing  ## the speed of this machine; leave it alone meanwhile (7 minutes)
 	$(BIN)/python -m benchmarks
 
 golden: $(VENV)/.developing  ## rewrite tests/golden/*.json; the change has to say why

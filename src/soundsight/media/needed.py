@@ -8,13 +8,15 @@ is bit for bit what it would have been.
 Nothing is left out unless the file behaves: a codec in which a packet tells for certain that no
 picture refers to it, one progressive picture a packet, time stamps everywhere and in order. What
 comes out of the decoder is compared with what has to come; `DoubtError` if anything is missing,
-damaged or in another order, since damage may be hidden by pictures that were left out.
+damaged or in another order, since a decoder hides damage by means of any picture it has. (Damage
+within a picture that is left out stays unseen, and so cannot spoil others as it otherwise might.)
 """
 
 import bisect
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import av
@@ -33,6 +35,13 @@ MOST_AHEAD = 1000
 """Packets read ahead at most, where sound lies far from its pictures."""
 CHECKED = 4
 """Pictures that must have come as their packets told before any is left out."""
+BEFORE_KEY = 2
+"""Nothing is left out in this many packets before a key frame, nor after it what is shown before.
+
+Where pictures that these refer to are lost, a decoder may take others in their stead unnoticed.
+"""
+PATIENCE = 48
+"""If nothing can be left out of this many pictures, it is no longer tried."""
 MARGIN_S = 5e-7
 """A picture is kept if it misses a tick by no more, seconds."""
 
@@ -144,13 +153,18 @@ class _Watch:
         self._max_s = max_s
         self._stamps: list[int] = []  # Of packets seen, in order of presentation.
         self._last_dts: float = -math.inf
+        self._waiting: deque[bool] = deque()  # Of packets seen, not yet chosen: a key frame?
+        self._key_pts = -math.inf  # Of the last key frame chosen.
+        self._top_pts = -math.inf  # The latest that was chosen.
         self._sent: list[tuple[int, bool]] = []  # Time stamp, whether it must come; not yet come.
         self._last_pts: float = -math.inf
         self._checked = 0
+        self._decodes_all = True  # What the decoder was told last.
         self._has_left_out = False
 
     def see(self, packet: av.Packet) -> None:
         """Note the time stamp of a packet, long before it is decoded."""
+        self._waiting.append(packet.is_keyframe)
         pts = packet.pts
         dts = self._last_dts if packet.dts is None else packet.dts  # Matroska has none at first.
         if pts is None or not self._last_dts <= dts <= pts or packet.is_corrupt:
@@ -165,11 +179,23 @@ class _Watch:
     def choose(self, packet: av.Packet) -> None:
         """Tell the decoder whether the picture in a packet is needed."""
         is_needed = True
+        if packet.size:
+            self._waiting.popleft()
+            if packet.is_keyframe and packet.pts is not None:
+                self._key_pts = packet.pts
         if packet.size and packet.pts is not None and not packet.is_discard:
-            is_needed = self._checked < CHECKED or self._is_needed(packet.pts)
+            is_needed = (
+                self._checked < CHECKED
+                or not self._key_pts < packet.pts < self._top_pts
+                or any(islice(self._waiting, BEFORE_KEY))
+                or self._is_needed(packet.pts)
+            )
             bisect.insort(self._sent, (packet.pts, is_needed))
-        self._has_left_out |= not is_needed
-        self._context.skip_frame = "DEFAULT" if is_needed else "NONREF"
+            self._top_pts = max(self._top_pts, packet.pts)
+        if is_needed != self._decodes_all:
+            self._context.skip_frame = "DEFAULT" if is_needed else "NONREF"
+            self._decodes_all = is_needed
+            self._has_left_out = True
 
     def check(self, frame: av.VideoFrame) -> None:
         """Compare a picture that came with what had to come."""
@@ -179,6 +205,8 @@ class _Watch:
         if pts is None or frame.is_corrupt or frame.interlaced_frame or not self._is_next(pts):
             self.doubt()
         self._checked += 1
+        if self._checked >= PATIENCE and not self._has_left_out:
+            self.is_on = False
 
     def check_end(self) -> None:
         """See whether all came that had to."""
