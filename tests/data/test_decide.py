@@ -33,7 +33,10 @@ def parts(of: list[Recording], seconds: int = 4) -> list[Part]:
             1.0,
             1.0,
             0,
-            [PartClip(f"{s:09d}", float(s), Span(0, 0), Span(0, 0), 0, {}) for s in range(seconds)],
+            [
+                PartClip(f"{s:09d}", float(s), Span(0, 0), Span(0, 0), f"{source.id} {s}", {})
+                for s in range(seconds)
+            ],
             [],
             None,
         )
@@ -93,13 +96,28 @@ def test_one_source_is_cut_in_time_with_a_gap():
     of = sources(1)
     decisions = decide(parts(of, 200), of, settings(fractions=(0.1, 0.1)))
     spans = {s: [i for _, i in places] for s, places in decisions.splits.items()}
-    assert spans["train"] == list(range(152))  # 0.8 of the 190 s that two gaps of 5 s leave.
-    assert spans["val"] == list(range(157, 176))
-    assert spans["test"] == list(range(181, 200))
+    assert spans["test"] == list(range(180, 200))
+    assert spans["val"] == list(range(155, 175))
+    assert spans["train"] == list(range(150))
     gaps = [clip.start_s for _, clip in decisions.dropped]
-    assert gaps == [*range(152, 157), *range(176, 181)]
+    assert gaps == [*range(150, 155), *range(175, 180)]
     assert all(clip.reason.startswith("gap: ") for _, clip in decisions.dropped)
     assert decisions.notes == ["000.mp4: split in time, for want of other sources"]
+
+
+@pytest.mark.parametrize("kept", [range(22, 40), range(18), range(0, 40, 5), [3, 4, 5, 30, 31, 39]])
+def test_what_is_cut_in_time_is_what_was_kept(kept):
+    """Wherever in the source its clips lie, no split is empty and none touches another."""
+    of = sources(1)
+    made = parts(of, 40)
+    clips = [clip for clip in made[0].clips if clip.start_s in kept]
+    decisions = decide([made[0]._replace(clips=clips)], of, settings())
+    times = {
+        split: [clips[i].start_s for _, i in places] for split, places in decisions.splits.items()
+    }
+    assert all(times.values())
+    assert max(times["train"]) + 1 < min(times["val"])
+    assert max(times["val"]) + 1 < min(times["test"])
 
 
 def test_a_class_with_one_source_is_cut_in_time_alone():
@@ -146,7 +164,9 @@ def test_published_splits_must_be_there():
     of = [*sources(2, split="train"), Recording("x.mp4", "")]
     with pytest.raises(ValueError, match=r"1 of 3 sources have no published split, 'x\.mp4'"):
         decide(parts(of), of, settings(split="published"))
-    assert decide(parts(of), of, settings()).rule == "source"
+    with pytest.raises(ValueError, match=r"split='auto': 1 of 3 .* fill it in"):
+        decide(parts(of), of, settings())
+    assert decide(parts(of), of, settings(split="source")).rule == "source"
 
 
 @pytest.mark.parametrize("number", range(2, 9))
@@ -170,7 +190,9 @@ def test_a_clip_that_repeats_one_of_another_source_is_dropped():
             clip.measures["sound_hash"] = rng.bytes(32).hex()
     made[2].clips[1].measures.update(made[0].clips[1].measures)
     made[1].clips[1].measures.update(made[1].clips[0].measures)  # Within a source: kept.
+    made[3].clips[0] = made[3].clips[0]._replace(digest=made[1].clips[1].digest)  # The same bytes.
     decisions = decide(made, of, settings(filters=Filters()))
     assert [(n, clip.name, clip.reason) for n, clip in decisions.dropped] == [
-        (2, "000000001", "duplicate: of 000.mp4 at 1 s, in picture and sound")
+        (2, "000000001", "duplicate: of 000.mp4 at 1 s, in picture and sound"),
+        (3, "000000000", "duplicate: of 001.mp4 at 1 s, in picture and sound"),
     ]

@@ -285,8 +285,19 @@ def test_damaged_part_is_read_again(films, tmp_path, monkeypatch, expected):
             prepare(plan_of(films), str(out), engine=Engine(workers=0))
     part = out / ".prepare" / "part-0000003.bin"
     part.write_bytes(bytes(part.stat().st_size))
-    with pytest.raises(OSError, match=r"part-0000003\.bin: is damaged .* run the same command"):
-        prepare(plan_of(films), str(out), engine=Engine(workers=0))
+    prepare(plan_of(films), str(out), engine=Engine(workers=0))
+    assert digests(out) == expected
+
+
+def test_lost_shard_is_made_again(films, tmp_path, monkeypatch, expected):
+    """Its parts are gone by then, so their sources are read again."""
+    out = tmp_path / "set"
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_report", None)
+        with pytest.raises(TypeError):
+            prepare(plan_of(films), str(out), engine=Engine(workers=0))
+    assert not (out / ".prepare" / "part-0000000.bin").exists()
+    (out / "train-00000.tar").unlink()
     prepare(plan_of(films), str(out), engine=Engine(workers=0))
     assert digests(out) == expected
 

@@ -89,6 +89,10 @@ def prepare_options(arguments: Sequence[str]) -> Any:
         )
     if chosen.layout is not None and (chosen.boxes is not None or chosen.media is not None):
         raise ValueError("--boxes and --media are for folders and CSVs, not for --layout")
+    if chosen.timeout_s is not None and not chosen.timeout_s > 0:
+        raise ValueError(f"timeout_s={chosen.timeout_s} must be positive")
+    if chosen.timeout_s is not None and (chosen.ray or chosen.workers == 0):
+        raise ValueError("--timeout-s needs processes of this machine: not --ray, not --workers 0")
     if chosen.workers < 0:
         raise ValueError(f"workers={chosen.workers} must be at least 0")
     return chosen

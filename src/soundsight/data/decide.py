@@ -80,9 +80,14 @@ def split_rule(sources: Sequence[Source], settings: Settings) -> str:
     """The rule that is meant: "source", "clip" or "published".
 
     Raises:
-        ValueError: if published splits are asked for and a source has none.
+        ValueError: if published splits are asked for, or some sources have one, and others do not.
     """
     without = [source.id for source in sources if source.split is None]
+    if settings.split == "auto" and 0 < len(without) < len(sources):
+        raise ValueError(
+            f"split='auto': {len(without)} of {len(sources)} sources have no published split, "
+            f"{without[0]!r} first; fill it in, or choose split 'source' for all of them"
+        )
     if settings.split == "auto":
         return "source" if without or not sources else "published"
     if settings.split == "published" and without:
@@ -236,18 +241,27 @@ def _by_number(number: float, fractions: tuple[float, float]) -> str:
 
 
 def _cut_in_time(part: Part, settings: Settings) -> list[tuple[str, float, float]] | None:
-    """Beginning and end of each split of one source, seconds; None if one would be no clip long."""
-    start_s = min(clip.start_s for clip in part.clips)
-    gap = min(GAP_S, GAP_SHARE * part.seconds)
-    wanted = [(s, f) for s, f in zip(("val", "test"), settings.fractions, strict=True) if f > 0]
-    usable = part.seconds - gap * len(wanted)
-    shares = [("train", 1 - sum(settings.fractions)), *wanted]
-    if min(share for _, share in shares) * usable < settings.spec.seconds:
-        return None
-    cuts, at = [], start_s
-    for split, share in shares:
-        cuts.append((split, at, at + share * usable))
-        at += share * usable + gap
+    """Beginning and end of each split of one source, seconds; None if one would have no clip.
+
+    The last clips are test; of those that end a gap before them the last are val; train is what
+    ends a gap before that.
+    """
+    starts = sorted(clip.start_s for clip in part.clips)
+    length_s, (val, test) = settings.spec.seconds, settings.fractions
+    span_s = starts[-1] + length_s - starts[0]
+    gap_s = min(GAP_S, GAP_SHARE * span_s)
+    end_s = starts[-1] + length_s
+    cuts: list[tuple[str, float, float]] = []
+    for split, share in (("test", test), ("val", val), ("train", 1.0)):
+        if share == 0:
+            continue
+        free = [start for start in starts if start + length_s <= end_s + 1e-6]
+        if not free:
+            return None
+        first = 0 if split == "train" else -max(1, round(share * len(starts)))
+        start_s = free[max(first, -len(free))]
+        cuts.append((split, start_s, end_s))
+        end_s = start_s - gap_s
     return cuts
 
 
@@ -257,13 +271,16 @@ def _duplicates(parts: Sequence[Part]) -> dict[tuple[int, int], tuple[str, float
     clips = [parts[n].clips[i] for n, i in places]
     if not clips:
         return {}
+    same: dict[str, list[int]] = defaultdict(list)
+    for member, clip in enumerate(clips):
+        same[clip.digest].append(member)
     groups = near_duplicates(
         words([clip.measures["picture_hash"] for clip in clips]),
         words([clip.measures["sound_hash"] for clip in clips]),
         np.array([n for n, _ in places]),
     )
     repeated: dict[tuple[int, int], tuple[str, float]] = {}
-    for group in groups:
+    for group in [*groups, *same.values()]:
         first = places[group[0]][0]
         for member in group:
             if places[member][0] != first:  # Windows of one source may overlap.

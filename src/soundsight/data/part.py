@@ -6,6 +6,7 @@ wrong with a source is written there too; only what is wrong with the work folde
 """
 
 import errno
+import hashlib
 import io
 import json
 import re
@@ -46,8 +47,8 @@ class PartClip(NamedTuple):
     """Bytes as they will stand in the shard."""
     sound: Span
     """float32 samples, little endian, before any gain."""
-    crc: int
-    """CRC-32 of both."""
+    digest: str
+    """BLAKE2b of both, 32 hexadecimal digits."""
     measures: dict[str, Any]
 
 
@@ -80,11 +81,16 @@ class Part(NamedTuple):
         """The part that `to_bytes` wrote."""
         fields = json.loads(data)
         fields["clips"] = [
-            PartClip(name, start_s, Span(*video), Span(*sound), crc, measures)
-            for name, start_s, video, sound, crc, measures in fields["clips"]
+            PartClip(name, start_s, Span(*video), Span(*sound), digest, measures)
+            for name, start_s, video, sound, digest, measures in fields["clips"]
         ]
         fields["dropped"] = [Dropped(*values) for values in fields["dropped"]]
         return Part(**fields)
+
+
+def digest_of(data: bytes) -> str:
+    """`PartClip.digest` of a clip's bytes."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def bytes_name(number: int) -> str:
@@ -178,8 +184,9 @@ def _cut(source: Source, settings: Settings, file: BinaryIO) -> Part:
         file.write(sound)
         spans = Span(at, len(video)), Span(at + len(video), len(sound))
         at += len(video) + len(sound)
-        crc = zlib.crc32(sound, zlib.crc32(video))
-        clips.append(PartClip(clip.name, clip.start_s, *spans, crc, measures.to_json()))
+        clips.append(
+            PartClip(clip.name, clip.start_s, *spans, digest_of(video + sound), measures.to_json())
+        )
     power = square / samples if samples else 0.0
     return Part(source.id, "", seconds, peak, power, at, clips, dropped, error)
 
@@ -235,9 +242,12 @@ def _cut_recording(
 def _reason(source: Source, error: Exception) -> str:
     """One line that says what is wrong with a source, without the path of its file."""
     text = " ".join(str(error).split())
-    names = [source.id] if isinstance(source, Album) else [source.path, source.sound or ""]
-    for name in names:
-        text = text.removeprefix(f"{' '.join(name.split())}: ")
+    if isinstance(source, Album):
+        text = text.removeprefix(f"{' '.join(source.id.split())}: ")
+    else:
+        text = text.removeprefix(f"{' '.join(source.path.split())}: ")
+        if source.sound is not None:
+            text = text.replace(f"{' '.join(source.sound.split())}: ", "its sound file: ")
     if isinstance(error, MediaError | OSError):
         return re.sub(r"[;:,] (or )?(give|ask for) .*$", "", text)  # Advice for other callers.
     return f"{type(error).__name__}: {text}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, field
 from typing import Any, Literal, NamedTuple
@@ -52,12 +53,12 @@ class Settings:
         ticks(self.spec, self.hop_s)
         if not 0 <= self.frame_at < 1:
             raise ValueError(f"frame_at={self.frame_at} must be at least 0 and below 1")
-        if min(self.fractions) < 0 or sum(self.fractions) >= 1:
+        if not (all(0 <= f < 1 for f in self.fractions) and sum(self.fractions) < 1):
             raise ValueError(
                 f"fractions={self.fractions} of val and test must be at least 0, their sum below 1"
             )
-        if not self.shard_mb > 0:
-            raise ValueError(f"shard_mb={self.shard_mb} must be positive")
+        if not 0 < self.shard_mb < math.inf:
+            raise ValueError(f"shard_mb={self.shard_mb} must be positive and finite")
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -97,7 +98,11 @@ def _identity(source: Source) -> dict[str, Any]:
     """A source without its paths."""
     values = asdict(source)
     for name in ("path", "sound", "archive"):
-        values.pop(name, None)
+        if name in values:
+            values[name] = values[name] is not None
     if "moments" in values:
-        values["moments"] = [moment["name"] for moment in values["moments"]]
+        values["moments"] = [
+            (moment["name"], len(moment["images"]), len(moment["sounds"]))
+            for moment in values["moments"]
+        ]
     return values

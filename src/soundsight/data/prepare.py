@@ -8,7 +8,6 @@ and ends with the same bytes. The manifest is written last: where it stands, all
 
 import json
 import tempfile
-import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -18,7 +17,15 @@ from typing import Any
 from soundsight.data import shards
 from soundsight.data.account import SUMMARY, account, worst
 from soundsight.data.decide import Decisions, decide, group_of, split_rule
-from soundsight.data.part import Part, bytes_name, document_name, load_part, make_part, state_of
+from soundsight.data.part import (
+    Part,
+    bytes_name,
+    digest_of,
+    document_name,
+    load_part,
+    make_part,
+    state_of,
+)
 from soundsight.data.plan import Plan
 from soundsight.data.pool import LostError, Outcome, run_local, run_ray
 from soundsight.data.prepare_report import write_report
@@ -78,18 +85,22 @@ def prepare(
     if not plan.sources:
         raise ValueError("there is nothing to prepare: no sources")
     split_rule(plan.sources, plan.settings)
+    if out.startswith("memory://") and engine is not None and engine.workers:
+        raise ValueError(f"{out}: other processes do not see this memory; use workers=0")
     store = Store(out)
+    if store.is_local and store.folder.exists() and not store.folder.is_dir():
+        raise ValueError(f"{out}: is a file; the last argument has to be a new folder")
     if store.exists(MANIFEST):
-        _same(json.loads(store.read(MANIFEST)), plan.identity(), out, "was prepared")
-        store.within(WORK).delete_all()
-        return _summary_of(store)
+        _same(_json(store, MANIFEST), plan.identity(), out, "was prepared")
+        _remove(store.within(WORK))
+        found = _json(store, "report.json")
+        return {key: found.get(key) for key in SUMMARY}
     work = store.within(WORK)
     _begin(plan, store, work)
     with _locked(work, out):
         store.sweep()
         job = _Job(plan, store, work, engine or Engine(), watch or (lambda *_: None))
-        decisions = job.decisions()
-        splits = job.write(decisions)
+        decisions, splits = job.done()
         parts = [job.part(number) for number in range(len(plan.sources))]
         summary = account(plan, parts, decisions, command)
         if any(splits.values()):
@@ -97,20 +108,37 @@ def prepare(
     if not any(splits.values()):
         job.clear()
         raise ValueError(f"{out}: no clip could be used: {worst(summary)}")
-    work.delete_all()
+    _remove(work)
     return summary
 
 
-def _summary_of(store: Store) -> dict[str, Any]:
-    """What the report of a finished data set says, without the histograms."""
-    found = json.loads(store.read("report.json"))
-    return {key: found[key] for key in SUMMARY}
+def _json(store: Store, name: str) -> dict[str, Any]:
+    """A file that holds a JSON object.
+
+    Raises:
+        ValueError: naming the file, if it is missing or damaged.
+    """
+    try:
+        values = json.loads(store.read(name))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{store.path(name)}: missing or damaged: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{store.path(name)}: damaged: no JSON object")
+    return values
+
+
+def _remove(work: Store) -> None:
+    """Remove unfinished work; its plan last, so that what is left of it is never another's."""
+    for name in work.names():
+        if name not in (PLAN, LOCK):
+            work.delete(name)
+    work.delete_all()
 
 
 def _begin(plan: Plan, store: Store, work: Store) -> None:
     """See that the folder is free or ours, and note the plan there."""
     if work.exists(PLAN):
-        _same(json.loads(work.read(PLAN)), plan.identity(), store.place, "was begun")
+        _same(_json(work, PLAN), plan.identity(), store.place, "was begun")
         return
     others = [name for name in store.names() if name != WORK]
     if others:
@@ -169,12 +197,29 @@ def _locked(work: Store, out: str) -> Iterator[None]:
         yield
 
 
+class _DamagedPartError(Exception):
+    """The bytes of a part are not what its document tells, or gone before their shard was."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 class _Job:
     """One preparation, step by step."""
 
     def __init__(self, plan: Plan, out: Store, work: Store, engine: Engine, watch: Watch) -> None:
         self.plan, self.out, self.work = plan, out, work
         self.engine, self.watch = engine, watch
+
+    def done(self) -> tuple[Decisions, dict[str, list[Shard]]]:
+        """Read, decide and write; a part that was damaged by a loss of power is read again."""
+        while True:
+            decisions = self.decisions()
+            try:
+                return decisions, self.write(decisions)
+            except _DamagedPartError as damaged:
+                self._forget(damaged.number)
 
     def decisions(self) -> Decisions:
         """Which clips stay, and where; all sources are read for it, unless that was done."""
@@ -263,13 +308,12 @@ class _Job:
                 part, held = self.part(number), number
             clip = part.clips[index]
             start, end = clip.video.offset, sum(clip.sound)
-            data = self.work.read(bytes_name(number), start, end - start)
-            if zlib.crc32(data) != clip.crc:
-                self._forget(number)
-                raise OSError(
-                    f"{self.work.path(bytes_name(number))}: is damaged (power lost?); run the same "
-                    f"command again: {part.source} is read anew"
-                )
+            try:
+                data = self.work.read(bytes_name(number), start, end - start)
+            except FileNotFoundError:
+                data = b""
+            if digest_of(data) != clip.digest:
+                raise _DamagedPartError(number)
             source = self.plan.sources[number]
             yield shards.final(part, clip, data, source, group_of(source), self.plan.settings)
 
@@ -283,7 +327,7 @@ class _Job:
         """Leave nothing of an attempt that came to nothing."""
         for split in SPLITS:
             self.out.delete(f"{split}.jsonl")
-        self.work.delete_all()
+        _remove(self.work)
 
     def finish(
         self, decisions: Decisions, splits: dict[str, list[Shard]], summary: dict[str, Any]
