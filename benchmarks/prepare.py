@@ -73,24 +73,29 @@ def write_video(path: Path, kind: Footage, *, seed: int = 0) -> Path:
         else:
             v.bit_rate = 1_500_000
         a = out.add_stream("aac" if path.suffix == ".mp4" else "mp2", rate=rate, layout="stereo")
+        convert = av.AudioResampler(a.codec_context.format, "stereo", rate)
         for k in range(kind.seconds * kind.fps):
+            if k % kind.fps == 0:
+                for piece in convert.resample(_sound(k // kind.fps, rate)):
+                    out.mux(a.encode(piece))
             x, y = (round(150 + 140 * np.sin(k / period)) for period in (23, 37))
             image = ground[y : y + h, x : x + w] // 2 + grain[k % 4] + 40
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
             frame.pts = k
             out.mux(v.encode(frame))
-        out.mux(v.encode(None))
-        t = np.arange(kind.seconds * rate) / rate
-        wave = 0.3 * np.sin(2 * np.pi * (300 * t + 40 * np.sin(3 * t))).astype(np.float32)
-        sound = av.AudioFrame.from_ndarray(
-            (np.stack([wave, wave], 1).reshape(1, -1) * 32767).astype(np.int16), "s16", "stereo"
-        )
-        sound.sample_rate, sound.time_base, sound.pts = rate, Fraction(1, rate), 0
-        graph = av.AudioResampler(a.codec_context.format, "stereo", rate)
-        for piece in graph.resample(sound):
-            out.mux(a.encode(piece))
-        out.mux(a.encode(None))
+        for stream in (v, a):
+            out.mux(stream.encode(None))
     return path
+
+
+def _sound(second: int, rate: int) -> av.AudioFrame:
+    """A second of stereo sound."""
+    t = second + np.arange(rate) / rate
+    wave = 0.3 * np.sin(2 * np.pi * (300 * t + 40 * np.sin(3 * t)))
+    samples = (np.stack([wave, wave], 1).reshape(1, -1) * 32767).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(samples, "s16", "stereo")
+    frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), second * rate
+    return frame
 
 
 def bare_loop(path: Path) -> tuple[int, float]:

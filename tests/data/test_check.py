@@ -10,12 +10,14 @@ from tests.data.films import SPEC, film, write_film, write_films
 from tests.data.flashes import SPEC as FLASHES
 from tests.data.flashes import flashes
 
+from soundsight.cli import main
 from soundsight.data.check import MOST_LISTED, Finding, Findings, check, render
+from soundsight.data.leaks import leaks
 from soundsight.data.listing import list_sources
 from soundsight.data.measure import Filters
 from soundsight.data.plan import Plan, Settings
 from soundsight.data.prepare import Engine, prepare
-from soundsight.data.prepared import MANIFEST, open_prepared
+from soundsight.data.prepared import MANIFEST, ClipRecord, Span, open_prepared
 from soundsight.media.clip import Clip, ClipSpec
 from soundsight.media.io import encode
 
@@ -115,6 +117,63 @@ def test_a_torn_index_is_a_finding(copy, name):
     assert name in findings.found[0].what
 
 
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"measures": {}},
+        {"shard": "../../x.tar"},
+        {"video": [0, -3]},
+        {"video": "ab"},
+        {"start_s": None},
+        {"label": "dog"},
+        {"group": "Anna"},
+    ],
+)
+def test_an_edited_index_is_a_finding(copy, quick, values):
+    change_index(copy, "train", lambda i, record: record.update(values if i == 2 else {}))
+    damaged = [f for f in check(copy, quick=quick).found if f.kind == "damage"]
+    assert damaged[0].where == "train.jsonl"
+    assert damaged[0].severity == "error"
+    assert not quick or len(damaged) == 1
+
+
+def test_what_is_left_of_a_data_set_is_still_checked(copy):
+    """One split's index is torn; a shard of another is damaged."""
+    (copy / "train.jsonl").write_text("{}\n")
+    record = open_prepared(str(copy)).index("test")[0]
+    path = copy / record.shard
+    path.write_bytes(path.read_bytes()[:-2000])
+    findings = check(copy)
+    where = {f.where for f in findings.found if f.kind == "damage"}
+    assert {"train.jsonl", record.shard} <= where
+    assert "train" not in findings.clips
+    assert findings.looked_at > 0
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_an_edited_manifest_is_a_finding(copy, quick):
+    change_manifest(copy, labels=["cat"])
+    damaged = [f for f in check(copy, quick=quick).found if f.kind == "damage"]
+    assert [f.where for f in damaged] == [MANIFEST]
+
+
+def test_a_check_that_fails_itself_has_found_nothing(whole, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise ZeroDivisionError("of its own")
+
+    monkeypatch.setattr("soundsight.data.check.near_duplicates", fail)
+    assert main(["check", str(whole)]) == 2
+    assert "the check failed, nothing is known of the data: ZeroDivisionError" in (
+        capsys.readouterr().err.replace("\n", " ")
+    )
+
+
+def test_a_url_without_a_data_set_is_told():
+    with pytest.raises(ValueError, match="memory://none: no prepared data set"):
+        check("memory://none")
+
+
 def test_the_same_moment_in_two_splits_is_an_error(copy):
     source = open_prepared(str(copy)).splits["train"][0].source
     change_index(copy, "test", lambda i, record: record.update(source=source, start_s=0.5))
@@ -138,13 +197,64 @@ def test_a_source_cut_in_time_is_a_warning(tmp_path):
     assert findings.is_sound
 
 
-@pytest.mark.parametrize(("rule", "severity"), [("source", "error"), ("published", "warning")])
-def test_a_speaker_in_two_splits_is_found(copy, rule, severity):
+@pytest.mark.parametrize("rule", ["source", "published"])
+def test_a_speaker_in_two_splits_is_found(copy, rule):
     for split in ("train", "test"):
         change_index(copy, split, lambda i, record: record.update(group="Anna"))
     change_manifest(copy, split_rule=rule)
     (leak,) = [f for f in check(copy, quick=True).found if f.kind == "leak"]
-    assert (leak.severity, leak.where) == (severity, "Anna")
+    assert leak == ("error", "leak", "Anna", "the group stands in train and test")
+
+
+def listed(folder: Path, rows: str, **changes) -> Path:
+    """Segments of one film, prepared as a list says."""
+    write_film(folder / "films" / "f.mp4", 6.0)
+    (folder / "films" / "list.csv").write_text(rows)
+    return prepared(folder / "films" / "list.csv", folder / "set", fractions=(0.0, 0.1), **changes)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_same_moment_in_two_segments_is_an_error(tmp_path, quick):
+    rows = "path,start,end,split,source\nf.mp4,0,2,train,s\nf.mp4,1,3,test,t\n"
+    folder = listed(tmp_path, rows)
+    leaks = [f for f in check(folder, quick=quick).found if f.kind == "leak"]
+    assert leaks == [("error", "leak", "f.mp4", "the same moments stand in train and test")]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [(",s,s", "s"), (",,", "f.mp4"), (",s,t", None)],
+    ids=["named", "the file", "two names"],
+)
+def test_segments_of_one_file_are_one_source_unless_named_otherwise(tmp_path, source, expected):
+    _, first, second = source.split(",")
+    rows = f"path,start,end,split,source\nf.mp4,0,2,train,{first}\nf.mp4,3,5,test,{second}\n"
+    leaks = [f for f in check(listed(tmp_path, rows), quick=True).found if f.kind == "leak"]
+    said = "the group stands in train and test"
+    assert leaks == ([("error", "leak", expected, said)] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("rule", "start_s", "said"),
+    [
+        ("source", 2.5, None),
+        ("source", 2.0, ("error", "a", "stands in train and test, without a gap in time")),
+        ("source", 1.5, ("error", "a", "the same moments stand in train and test")),
+        ("published", 2.5, ("error", "a", "stands in train and test")),
+        ("clip", 2.5, ("error", "a", "stands in train and test: split by source instead")),
+    ],
+)
+def test_only_a_cut_with_a_gap_is_a_warning(rule, start_s, said):
+    def clip(start_s: float) -> ClipRecord:
+        return ClipRecord("k", "a", "a", start_s, None, 0.0, "s", Span(0, 1), Span(1, 1), "", {})
+
+    splits = {"test": [clip(start_s)], "train": [clip(0.0), clip(1.0)]}
+    (found,) = leaks(splits, rule, 1.0)
+    if said is None:
+        assert found[0] == "warning"
+        assert found[2].startswith("1 of 1 source is cut in time")
+    else:
+        assert found == said
 
 
 def test_labels_missing_rare_or_not_given_are_warnings(copy):
@@ -154,7 +264,7 @@ def test_labels_missing_rare_or_not_given_are_warnings(copy):
     told = [f for f in check(copy, quick=True).found if f.kind == "labels"]
     assert all(f.severity == "warning" for f in told)
     train = [f.what for f in told if f.where == "train"]
-    assert train == ["1 clips have no label", "1 of 2 classes have no clip: dog"]
+    assert train == ["1 clip has no label", "1 of 2 classes have no clip: dog"]
     assert not [f for f in told if f.where == "test"]
 
 

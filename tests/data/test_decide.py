@@ -120,6 +120,21 @@ def test_what_is_cut_in_time_is_what_was_kept(kept):
     assert max(times["val"]) + 1 < min(times["test"])
 
 
+def test_segments_of_one_file_are_cut_at_the_same_times():
+    of = [Recording(f"f.mp4@{a}-{a + 30}", "", start_s=float(a), group="f.mp4") for a in (0, 10)]
+    made = parts(of, 30)
+    late = [c._replace(start_s=c.start_s + 10) for c in made[1].clips]
+    decisions = decide([made[0], made[1]._replace(clips=late)], of, settings())
+    clips = (made[0].clips, late)
+    times = {
+        split: {clips[n][i].start_s for n, i in places}
+        for split, places in decisions.splits.items()
+    }
+    assert all(times.values())
+    assert max(times["train"]) + 1 < min(times["val"])
+    assert max(times["val"]) + 1 < min(times["test"])
+
+
 def test_a_class_with_one_source_is_cut_in_time_alone():
     of = [*sources(6, label="many"), Recording(id="only.mp4", path="", label="one")]
     found = split_of(decide(parts(of, 60), of, settings()))

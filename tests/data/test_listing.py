@@ -62,9 +62,10 @@ def test_several_places_keep_files_of_one_name_apart(tmp_path):
 
 
 def test_same_file_twice_is_an_error(tmp_path):
-    touch(tmp_path, "a.mp4")
-    with pytest.raises(ValueError, match=r"a\.mp4: listed twice"):
-        list_sources([tmp_path / "a.mp4", tmp_path / "a.mp4"])
+    touch(tmp_path, "a.mp4", "x/b.mp4")
+    for again in (tmp_path / "a.mp4", tmp_path / "x" / ".." / "a.mp4"):
+        with pytest.raises(ValueError, match=r"a\.mp4: listed twice"):
+            list_sources([tmp_path / "a.mp4", again])
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,9 @@ def test_segments_of_one_file_are_of_one_group(tmp_path):
         ("path,start\na.mp4,-1\n", "line 2: start '-1' is no time"),
         ("path,start\na.mp4,nan\n", "line 2: start 'nan' is no time"),
         ("path,start,end\na.mp4,5,5\n", "line 2: end 5 is not after start 5"),
+        ("path,start,end\na.mp4,5,5.0009\n", "line 2: start 5, end 5.0009: .* at least 0.001 s"),
+        ("path,start,end\n\na.mp4,123456.7,123456.6\n", "line 3: end 123456.6 is not after"),
+        ("path,label\n", "names no file"),
         ("path,start\n,3\n", "line 2: has no path"),
         ("path,split\na.mp4,holdout\n", "split 'holdout' is none of train, val"),
         ("# YTID, start, end, labels\nabc,1,2\n", "line 2: has 3 columns; AudioSet"),
@@ -169,7 +173,7 @@ def test_vggsound_list(tmp_path):
 def test_boxes(tmp_path):
     touch(tmp_path, "a.mp4", "b.mp4")
     boxes = tmp_path / "boxes.csv"
-    boxes.write_text("path,x0,y0,x1,y1\nb.mp4,10,20,110,140\n")
+    boxes.write_text("path,x0,y0,x1,y1\n b.mp4 , 10,20,110,140\n")
     a, b = list_sources([tmp_path / "a.mp4", tmp_path / "b.mp4"], boxes=boxes).sources
     assert (a.box, b.box) == (None, Box(10, 20, 110, 140))
     for text, said in (
@@ -177,6 +181,13 @@ def test_boxes(tmp_path):
         ("path,x0,y0,x1,y1\na.mp4,5,1,2,2\n", "line 2: needs"),
         ("path,x0,y0,x1,y1\na.mp4,x,1,2,2\n", "line 2: .* are no numbers"),
         ("path,x,y,w,h\na.mp4,5,1,2,2\n", "needs path, x0, y0, x1, y1"),
+        ("", "needs path, x0, y0, x1, y1"),
+        ("path,x0,y0,x1,y1\na.mp4,1,1,1.9,9\n", r"line 2: needs .* x0 \+ 1 <= x1"),
+        ("path,x0,y0,x1,y1\na.mp4,1,1,9,inf\n", "line 2: needs"),
+        ("path,x0,y0,x1,y1\na.mp4,1,1,9,9,9\n", "line 2: has 6 columns, the header 5"),
+        ("path,x0,y0,x1,y1\na.mp4,1,1,9\n", "line 2: has 4 columns, the header 5"),
+        ("path,x0,y0,x1,y1\na.mp4,1,1,9,9\na.mp4,1,1,8,8\n", "line 3: a.mp4 has a box already"),
+        (f"path,x0,y0,x1,y1\n{'a' * 200_000},1,1,9,9\n", "line 2: is no CSV"),
     ):
         boxes.write_text(text)
         with pytest.raises(ValueError, match=said):
@@ -186,3 +197,195 @@ def test_boxes(tmp_path):
 def test_order_is_that_of_the_ids():
     sources = [Recording(id=name, path="x") for name in ("b", "a", "B")]
     assert [s.id for s in checked(sources, []).sources] == ["B", "a", "b"]
+
+
+def groups(listing) -> dict[str, str]:
+    return {source.id: source.group or source.id for source in listing.sources}
+
+
+def test_a_file_spelled_in_several_ways_is_one_group(tmp_path):
+    path = write_csv(
+        tmp_path,
+        "path,start,end\na.mp4,0,1\n./a.mp4,1,2\nx/../a.mp4,2,3\n"
+        f"{tmp_path}/a.mp4,3,4\nb//c.mp4,0,1\n../{tmp_path.name}/a.mp4,4,5\n",
+    )
+    listing = list_sources([path])
+    assert groups(listing) == {
+        "a.mp4@0-1": "a.mp4",
+        "a.mp4@1-2": "a.mp4",
+        "a.mp4@2-3": "a.mp4",
+        "a.mp4@3-4": "a.mp4",
+        "a.mp4@4-5": "a.mp4",
+        "b/c.mp4@0-1": "b/c.mp4",
+    }
+    assert listing.notes == []
+    with pytest.raises(ValueError, match=r"a\.mp4: listed twice"):
+        list_sources([write_csv(tmp_path, "path\na.mp4\n./a.mp4\n")])
+
+
+def test_relative_listings_do_not_depend_on_where_they_lie(tmp_path, monkeypatch):
+    found = []
+    for place in (tmp_path / "here", tmp_path / "far" / "there"):
+        touch(place, "lists/in.mp4", "films/v.mp4")
+        text = f"path\nin.mp4\n../films/v.mp4\n{place}/lists/own.mp4\n"
+        path = write_csv(place / "lists", text)
+        monkeypatch.chdir(place)
+        relative = list_sources([path.relative_to(place)])
+        assert groups(relative) == groups(list_sources([path]))
+        found.append((groups(relative), relative.notes))
+    assert found[0] == found[1]
+    assert found[0] == ({n: n for n in ("../films/v.mp4", "in.mp4", "own.mp4")}, [])
+
+
+def test_absolute_paths_elsewhere_are_noted(tmp_path):
+    touch(tmp_path / "disk", "v.mp4", "w.mp4")
+    (tmp_path / "lists").mkdir()
+    disk = tmp_path / "disk"
+    path = write_csv(tmp_path / "lists", f"path\n{disk}/v.mp4\n{disk}/w.mp4\n")
+    (note,) = list_sources([path]).notes
+    assert note.startswith("list.csv: 2 lines name absolute paths outside of")
+    assert "splits, depend on where these files lie" in note
+    inside = list_sources([path], media=tmp_path / "disk")
+    assert (ids(inside), inside.notes) == (["v.mp4", "w.mp4"], [])
+
+
+def test_a_source_named_in_two_lists_is_one_group(tmp_path):
+    one, two = touch(tmp_path / "one", "list.csv"), touch(tmp_path / "two", "list.csv")
+    first = write_csv(one, "path,source\na.mp4,anna\nc.mp4,\n")
+    second = write_csv(two, "path,source\nb.mp4,anna\nc.mp4,\n")
+    assert groups(list_sources([first, second])) == {
+        "list.csv/a.mp4": "anna",
+        "list.csv/c.mp4": "list.csv/c.mp4",
+        "list.csv#2/b.mp4": "anna",
+        "list.csv#2/c.mp4": "list.csv#2/c.mp4",
+    }
+
+
+def test_one_file_under_several_names_is_one_group(tmp_path):
+    films = touch(tmp_path / "films", "b.mp4", "sub/v.mp4", "z.mp4")
+    (films / "a.mp4").hardlink_to(films / "b.mp4")
+    (films / "c.mp4").symlink_to(films / "b.mp4")
+    (films / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    listing = list_sources([films])
+    assert groups(listing) == {
+        "a.mp4": "a.mp4",
+        "b.mp4": "a.mp4",
+        "c.mp4": "a.mp4",
+        "gone.mp4": "gone.mp4",
+        "sub/v.mp4": "sub/v.mp4",
+        "z.mp4": "z.mp4",
+    }
+    assert listing.notes == [
+        "1 file is listed under several names, such as 'a.mp4' and 'b.mp4'; all names of a file "
+        "count as one group"
+    ]
+    nested = groups(list_sources([films, films / "sub"]))
+    assert nested["films/sub/v.mp4"] == nested["sub/v.mp4"] == "films/sub/v.mp4"
+
+
+def test_groups_that_share_files_are_one_in_a_chain(tmp_path):
+    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    (tmp_path / "a2.mp4").hardlink_to(tmp_path / "a.mp4")
+    (tmp_path / "b2.mp4").hardlink_to(tmp_path / "b.mp4")
+    path = write_csv(
+        tmp_path,
+        "path,source\na.mp4,\na2.mp4,anna\nb.mp4,anna\nb2.mp4,bob\nother.mp4,bob\nc.mp4,cleo\n",
+    )
+    found = groups(list_sources([path]))
+    assert found.pop("c.mp4") == "cleo"
+    assert set(found.values()) == {"a.mp4"}
+
+
+def test_segments_of_a_file_keep_the_groups_they_have(tmp_path):
+    touch(tmp_path, "talk.mp4")
+    path = write_csv(tmp_path, "path,start,end,source\ntalk.mp4,0,5,anna\ntalk.mp4,5,9,bob\n")
+    listing = list_sources([path])
+    assert [s.group for s in listing.sources] == ["anna", "bob"]
+    assert listing.notes == []
+
+
+def test_one_file_in_two_lists_is_one_group(tmp_path):
+    touch(tmp_path, "talk.mp4")
+    (tmp_path / "a.csv").write_text("path,start,end\ntalk.mp4,0,5\n")
+    (tmp_path / "b.csv").write_text("path,start,end\ntalk.mp4,5,9\n")
+    listing = list_sources([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert {s.group for s in listing.sources} == {"a.csv/talk.mp4"}
+    assert len(listing.notes) == 1
+
+
+def test_files_of_one_name_are_told_apart(tmp_path):
+    touch(tmp_path, "a/v.mp4", "b/v.mp4", "c/v.mp4#2", "d/v.mp4")
+    places = [tmp_path / name for name in ("a/v.mp4", "b/v.mp4", "d/v.mp4")]
+    found = {s.id: Path(s.path) for s in list_sources(places).sources}
+    assert found == dict(zip(("v.mp4", "v.mp4#2", "v.mp4#3"), places, strict=True))
+    odd = [tmp_path / "c" / "v.mp4#2", *places[:2]]
+    assert ids(list_sources(odd)) == ["v.mp4", "v.mp4#2", "v.mp4#3"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        ("1234567.5", "1234568.25", "1234567.5-1234568.25"),
+        ("1000000", "1000000.5", "1000000-1000000.5"),
+        ("0.000001", "100", "0.000001-100"),
+        ("-0", "1e1", "0-10"),
+    ],
+)
+def test_times_in_ids_are_exact(tmp_path, start, end, said):
+    path = write_csv(tmp_path, f"path,start,end\na.mp4,{start},{end}\n")
+    assert ids(list_sources([path])) == [f"a.mp4@{said}"]
+
+
+def test_the_shortest_segment(tmp_path):
+    path = write_csv(tmp_path, "path,start,end\na.mp4,5,5.001\n")
+    assert ids(list_sources([path])) == ["a.mp4@5-5.001"]
+
+
+@pytest.mark.parametrize("name", ["dataset.json", ".prepare/plan.json"])
+def test_prepared_data_is_no_source(tmp_path, name):
+    touch(tmp_path / "out", name, "report/p.mp4")
+    with pytest.raises(ValueError, match="out: is prepared data; give the raw videos"):
+        list_sources([tmp_path / "out"])
+
+
+def test_report_of_prepared_data_without_its_manifest_is_no_source(tmp_path):
+    touch(tmp_path, "a.mp4", "copy/train.jsonl", "copy/train-00000.tar", "copy/report/p.mp4")
+    touch(tmp_path, "films/report/b.mp4", "films/notes.jsonl")
+    assert ids(list_sources([tmp_path])) == ["a.mp4", "films/report/b.mp4"]
+    with pytest.raises(ValueError, match="holds no video"):
+        list_sources([tmp_path / "copy"])
+
+
+def test_media_is_a_folder_for_a_csv(tmp_path):
+    touch(tmp_path, "a.mp4")
+    path = write_csv(tmp_path, "path\na.mp4\n")
+    for media in (tmp_path / "no", tmp_path / "a.mp4"):
+        with pytest.raises(ValueError, match=f"media={media} is no folder"):
+            list_sources([path], media=media)
+    with pytest.raises(ValueError, match="no CSV is given"):
+        list_sources([tmp_path / "a.mp4"], media=tmp_path)
+    with pytest.raises(ValueError, match="no such file"):
+        list_sources([tmp_path / "none.csv"])
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("path\na.mp4\n".encode("utf-16"), "line 1: is no UTF-8; save it as UTF-8"),
+        ("path\na.mp4\n".encode("utf-16-le"), "line 1: holds NUL characters; save it as UTF-8"),
+        ("path\na.mp4\nü.mp4\n".encode("latin-1"), "line 3: is no UTF-8; save it as UTF-8"),
+        (b"path\na.mp4\nb\0.mp4\n", "line 3: holds NUL"),
+        (b'path\na.mp4\n"b' + b"x" * 200_000, "line 3: is no CSV .field larger than field limit"),
+    ],
+)
+def test_csv_that_is_no_text(tmp_path, data, said):
+    path = tmp_path / "list.csv"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=rf"list\.csv, {said}"):
+        list_sources([path])
+
+
+def test_lines_are_counted_as_an_editor_does(tmp_path):
+    path = write_csv(tmp_path, 'path,label\na.mp4,"two\nlines"\n\n,x\n')
+    with pytest.raises(ValueError, match="line 5: has no path"):
+        list_sources([path])

@@ -1,6 +1,7 @@
 """The format: what other programs read of it, what is said of damage, and batches for training."""
 
 import gc
+import hashlib
 import io
 import json
 import pickle
@@ -15,10 +16,16 @@ import torch
 from tests.data.films import SPEC, write_film
 
 from soundsight.cli import main
+from soundsight.data import prepared
+from soundsight.data.check import check
+from soundsight.data.folder import VideoFolder
 from soundsight.data.listing import list_sources
+from soundsight.data.measure import Measures
 from soundsight.data.plan import Plan, Settings
 from soundsight.data.prepare import prepare
 from soundsight.data.prepared import (
+    MANIFEST,
+    WORK,
     ClipRecord,
     PreparedData,
     Span,
@@ -26,6 +33,7 @@ from soundsight.data.prepared import (
     is_prepared,
     open_prepared,
 )
+from soundsight.data.store import Store
 from soundsight.media.clip import ClipSpec
 from soundsight.recipes import load, read
 
@@ -142,6 +150,9 @@ def test_another_spec_is_told(place):
         (lambda p: (p / "dataset.json").write_text("{"), "dataset.json"),
         (lambda p: (p / "dataset.json").write_text("{}"), "not the manifest"),
         (lambda p: (p / "dataset.json").unlink(), "no prepared data set"),
+        (lambda p: change_splits(p, []), "dataset.json: damaged: its splits"),
+        (lambda p: change_splits(p, {"train": {"clips": 1}}), "dataset.json: damaged: its splits"),
+        (lambda p: change_splits(p, {"../x": {"shards": []}}), "damaged: split '../x'"),
         (
             lambda p: (p / "dataset.json").write_text(
                 (p / "dataset.json").read_text().replace('"version": 1', '"version": 9')
@@ -159,6 +170,11 @@ def test_damage_of_the_index_is_told(place, tmp_path, damage, said):
     damage(copy)
     with pytest.raises(ValueError, match=said):
         PreparedData(path=str(copy)).build(SPEC, "train")
+
+
+def change_splits(folder: Path, splits) -> None:
+    path = folder / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"splits": splits}))
 
 
 def cut(path: Path, at: int) -> None:
@@ -201,11 +217,154 @@ def test_unknown_or_empty_splits(place, tmp_path):
 
 
 def test_record_is_a_line():
+    measures = Measures(-20.0, 0.5, 0.0, None, 0.0, "0" * 32, "f" * 64).to_json()
     record = ClipRecord(
-        "k", "a\nb\udcff", "g", 1.5, None, 0.0, "s", Span(1, 2), Span(3, 4), "0", {"motion": None}
+        "k", "a\nb\udcff", "g", 1.5, None, 0.0, "s", Span(1, 2), Span(3, 4), "0", measures
     )
     assert record.to_line().count("\n") == 1
     assert ClipRecord.from_line(record.to_line()) == record
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("video", [-1, 4]),
+        ("video", [0, 4, 4]),
+        ("sound", [0.0, 4]),
+        ("sound", 7),
+        ("sound", [0, 10**9]),
+        ("shard", "../elsewhere.tar"),
+        ("shard", "train-00099.tar"),
+        ("key", "../x"),
+        ("source", 3),
+        ("start_s", "0"),
+        ("start_s", float("nan")),
+        ("start_s", 10**400),
+        ("gain_db", True),
+        ("label", ["cat"]),
+        ("measures", {}),
+        ("measures", {"picture_hash": "zz"}),
+        ("measures", {"rms_db": None}),
+        ("more", 1),
+    ],
+)
+def test_a_line_that_cannot_be_is_told_with_its_number(place, tmp_path, field, value):
+    copy = Path(shutil.copytree(place, tmp_path / "copy"))
+
+    def change(record: dict) -> None:
+        record[field] = record[field] | value if value and field == "measures" else value
+
+    change_line(copy, "train", 1, change)
+    with pytest.raises(ValueError, match=r"train.jsonl: damaged index: line 2: .*prepare it again"):
+        PreparedData(path=str(copy)).build(SPEC, "train")
+    assert "damaged index: line 2" in dict(open_prepared(str(copy)).damage())["train.jsonl"]
+
+
+def change_line(folder: Path, split: str, number: int, change) -> None:
+    path = folder / f"{split}.jsonl"
+    lines = path.read_text().splitlines()
+    record = json.loads(lines[number])
+    change(record)
+    lines[number] = json.dumps(record)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def other(value):
+    """Another value of the same kind."""
+    if isinstance(value, dict):
+        return value | {"rms_db": -1.5}
+    return value + 0.25 if isinstance(value, float) else f"{value}x"
+
+
+@pytest.mark.parametrize(
+    "field", ["source", "group", "start_s", "label", "gain_db", "sha256", "measures"]
+)
+def test_an_edited_index_is_found_and_the_clip_named(place, tmp_path, field):
+    copy = Path(shutil.copytree(place, tmp_path / "copy"))
+    clean = open_prepared(str(copy))
+    assert list(clean.damage()) == []
+    key = clean.splits["train"][1].key
+    change_line(copy, "train", 1, lambda record: record.update({field: other(record[field])}))
+    found = dict(open_prepared(str(copy)).damage())
+    assert found.keys() == {"train.jsonl", key}
+    assert "checksum differs" in found["train.jsonl"]
+    assert found[key].startswith(f"{field}: not the same in the index and in train-0000")
+    assert list(dict(open_prepared(str(copy)).damage(shards=False))) == ["train.jsonl"]
+
+
+def test_exchanged_places_are_found(place, tmp_path):
+    """The bytes of a clip of the same class in another one's stead."""
+    copy = Path(shutil.copytree(place, tmp_path / "copy"))
+    first, second = open_prepared(str(copy)).splits["train"][:2]
+    stolen = {"video": second.video, "sound": second.sound, "shard": second.shard}
+    change_line(copy, "train", 0, lambda record: record.update(stolen))
+    assert first.key in dict(open_prepared(str(copy)).damage())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": ["ant", "dog"]},
+        {"split_rule": "clip"},
+        {"settings": {}},
+        {"sha256": "0"},
+        {"added": 1},
+    ],
+)
+def test_an_edited_manifest_is_found(place, tmp_path, change):
+    copy = Path(shutil.copytree(place, tmp_path / "copy"))
+    path = copy / MANIFEST
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values, indent=7))  # The form is of no matter.
+    assert list(open_prepared(str(copy)).damage()) == []
+    path.write_text(json.dumps(values | change))
+    found = list(open_prepared(str(copy)).damage())
+    assert [name for name, _ in found] == [MANIFEST]
+
+
+def test_the_manifest_tells_the_index_and_itself(place):
+    values = json.loads((Path(place) / MANIFEST).read_text())
+    for split in ("train", "val", "test"):
+        data = (Path(place) / f"{split}.jsonl").read_bytes()
+        told = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        assert values["index"][split] == told
+    assert list(values)[-1] == "sha256"
+    seal = values.pop("sha256")
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    assert seal == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_shards_are_read_in_pieces(place, monkeypatch):
+    """However large a shard is, little of it is held."""
+    most, read = 20_000, Store.read
+
+    def told(store, name, offset=0, size=None):
+        assert not name.endswith(".tar") or size <= most
+        return read(store, name, offset, size)
+
+    monkeypatch.setattr(prepared, "CHUNK", most)
+    monkeypatch.setattr(Store, "read", told)
+    data = open_prepared(place)
+    assert max(s.bytes for shards in data.manifest.splits.values() for s in shards) > most
+    assert list(data.damage()) == []
+
+
+@pytest.mark.parametrize("where", ["disk", "memory"])
+def test_an_unfinished_preparation_is_told(tmp_path, where):
+    place = str(tmp_path / "set") if where == "disk" else "memory://unfinished"
+    Store(place).within(WORK).write("plan.json", b"{}")
+    try:
+        assert not is_prepared(place)
+        for look in (open_prepared, check):
+            with pytest.raises(ValueError, match="is unfinished: give the prepare command again"):
+                look(place)
+        if where == "disk":
+            write_film(tmp_path / "set" / "report" / "player.mp4", 2.0)
+            with pytest.raises(ValueError, match="is unfinished: give the prepare command again"):
+                VideoFolder(path=place).build(SPEC, "train")
+    finally:
+        if where == "memory":
+            Store(place).delete_all()
 
 
 def test_a_recipe_for_folders_trains_on_it(made, tmp_path):

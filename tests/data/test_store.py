@@ -1,5 +1,6 @@
 """The same folder, whether on disk or in an object store."""
 
+import os
 from pathlib import Path
 
 import fsspec
@@ -70,8 +71,30 @@ def test_missing_files_are_os_errors(store):
         lambda: store.read("no", 0, 3),
         lambda: store.size("no"),
     ):
-        with pytest.raises(OSError, match="no"):
+        with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*/no'"):
             read()
+
+
+def test_a_call_of_the_system_may_give_less(tmp_path, monkeypatch):
+    """As it does from 2 GiB on."""
+    store, call = Store(tmp_path), os.pread
+    store.write("a", bytes(range(100)))
+    monkeypatch.setattr(os, "pread", lambda file, size, at: call(file, min(size, 7), at))
+    assert store.read("a", 3, 50) == bytes(range(3, 53))
+    assert store.read("a", 90, 50) == bytes(range(90, 100))
+
+
+@pytest.mark.parametrize("place", ["file:/x/y", "s3:/bucket/x", "memory:/x"])
+def test_a_url_with_one_slash_is_refused(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"^{place}: is neither a path nor a URL"):
+        Store(place)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["a:b/c", "/x/file:/y", "c:/x", "file:///x", "memory://x"])
+def test_other_places_are_taken(place):
+    assert Store(place).place == place.removeprefix("file://")
 
 
 def test_many_shards_do_not_hold_many_files_open(tmp_path):

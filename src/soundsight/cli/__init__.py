@@ -93,7 +93,8 @@ def _message(error: Exception) -> str:
     if hasattr(error, "errors") and callable(error.errors):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return f"{where}={first['input']!r}: {first['msg']}" if where else str(first["msg"])
+        said = str(first["msg"]).removeprefix("Value error, ")
+        return f"{where}={first['input']!r}: {said}" if where else said
     text = " ".join(str(error).split()) or type(error).__name__
     known = isinstance(error, ValueError | OSError | RuntimeError)
     return text if known else f"{type(error).__name__}: {text} (--debug shows where)"

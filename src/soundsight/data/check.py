@@ -20,10 +20,18 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from soundsight.data.fingerprint import near_duplicates, words
+from soundsight.data.leaks import leaks
 from soundsight.data.listing import media_files
 from soundsight.data.measure import Filters, Measures, measure, reason_to_drop
-from soundsight.data.prepared import ClipRecord, Prepared, is_prepared, open_prepared
+from soundsight.data.prepared import (
+    ClipRecord,
+    Prepared,
+    is_prepared,
+    is_unfinished,
+    open_prepared,
+)
 from soundsight.data.source import Recording
+from soundsight.data.store import Store
 from soundsight.data.sync import LagReport, Traces, lag, traces
 from soundsight.data.windows import windows
 from soundsight.media.clip import ClipSpec
@@ -130,7 +138,7 @@ def check(
     Args:
         path: a prepared data set (folder or URL), a folder of videos, or one video.
         quick: believe the measures stored with a prepared data set, read 200 clips only, and leave
-            the checksums; of videos, look at the first 10 windows of each.
+            the shards' checksums; of videos, look at the first 10 windows of each.
         limit: look at no more clips than this, evenly over the data set; None: at all.
         filters: what counts as silent, static, cut and clipped; None: the defaults.
         progress: is told how far it is.
@@ -140,16 +148,40 @@ def check(
         What was found.
 
     Raises:
-        ValueError: if there is nothing to check, or `limit` is not positive.
+        ValueError: if there is nothing to check, its preparation is unfinished, `limit` is not
+            positive, or the check itself fails, which tells nothing of the data.
         OSError: if a folder cannot be read.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit={limit} must be at least 1 clip, or None for all")
     rules = Filters() if filters is None else filters
     tell = progress if progress is not None else (lambda done, of: None)
-    state = _State()
-    if is_prepared(str(path)):
-        spec, clips = _check_prepared(str(path), state, quick, limit, tell)
+    try:
+        return _check(path, quick, limit, rules, tell, seed)
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # Not to be taken for a finding.
+        told = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"{path}: the check failed, nothing is known of the data: {told}"
+        ) from error
+
+
+def _check(
+    path: str | Path,
+    quick: bool,
+    limit: int | None,
+    rules: Filters,
+    tell: Progress,
+    seed: int,
+) -> Findings:
+    """As `check`."""
+    state, place = _State(), str(path)
+    if is_prepared(place):
+        spec, clips = _check_prepared(place, state, quick, limit, tell)
+    elif is_unfinished(place) or not Store(place).is_local:
+        open_prepared(place)  # Says why it cannot be opened.
+        raise ValueError(f"{place}: changed while it was looked at; try again")
     else:
         spec, clips = RAW, _check_videos(Path(path).expanduser(), state, quick, limit, tell)
     _check_measures(state, rules)
@@ -189,17 +221,22 @@ def _check_prepared(
     """Read a prepared data set; its spec, and how many clips its splits have."""
     try:
         data = open_prepared(place)
-        splits = data.splits
     except (ValueError, OSError) as error:
         state.add("error", "damage", "", str(error))
         return RAW, {}
     broken: set[str] = set()
-    if not quick:
-        for name, what in data.damage():
-            state.add("error", "damage", name, what)
-            broken.add(name)
+    for name, what in data.damage(shards=not quick):
+        state.add("error", "damage", name, what)
+        broken.add(name)
+    splits = {
+        split: data.index(split) for split in data.manifest.splits if _is_readable(data, split)
+    }
     records = [(split, record) for split, part in splits.items() for record in part]
-    _check_splits(splits, data.manifest.split_rule, data.spec.seconds, state)
+    for split, part in splits.items():
+        if not part:
+            state.add("note" if split == "val" else "warning", "split", split, "has no clips")
+    for severity, where, what in leaks(splits, data.manifest.split_rule, data.spec.seconds):
+        state.add(severity, "leak", where, what)
     _check_labels(splits, data.labels, state)
     _check_copies(records, state)
     most = min(limit or len(records), QUICK_READ if quick else len(records))
@@ -210,6 +247,15 @@ def _check_prepared(
             name = _name(split, record)
             state.looked.append(_Looked(name, record.source, split, told))
     return data.spec, {split: len(part) for split, part in splits.items()}
+
+
+def _is_readable(data: Prepared, split: str) -> bool:
+    """Whether an index makes sense, its checksum aside."""
+    try:
+        data.index(split)
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def _name(split: str, record: ClipRecord) -> str:
@@ -264,52 +310,6 @@ def _as_still(measures: Measures, record: ClipRecord) -> Measures:
     return replace(measures, motion=min(before, now))
 
 
-def _check_splits(
-    splits: Mapping[str, Sequence[ClipRecord]], rule: str, seconds: float, state: _State
-) -> None:
-    """Sources and groups that stand in two splits, and splits without clips."""
-    where: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    members: dict[str, set[str]] = defaultdict(set)
-    for split, records in splits.items():
-        if not records:
-            state.add("note" if split == "val" else "warning", "split", split, "has no clips")
-        for record in records:
-            where[record.source][split].append(record.start_s)
-            members[record.group or record.source].add(record.source)
-    in_time = 0
-    for source, starts in where.items():
-        if len(starts) == 1:
-            continue
-        names = " and ".join(starts)
-        if _overlap(starts, seconds):
-            state.add("error", "leak", source, f"the same moments stand in {names}")
-        elif rule == "clip":
-            state.add("error", "leak", source, f"stands in {names}: split by source instead")
-        else:
-            in_time += 1
-    if in_time:
-        state.add(
-            "warning", "leak", "", f"{in_time} of {len(where)} sources are cut in time: their "
-            "beginning and end stand in different splits, so scores flatter"
-        )  # fmt: skip
-    for group, sources in members.items():
-        found = {next(iter(where[source])) for source in sources if len(where[source]) == 1}
-        if len(found) > 1 and all(len(where[source]) == 1 for source in sources):
-            severity: Severity = "warning" if rule == "published" else "error"
-            state.add(severity, "leak", group, f"the group stands in {' and '.join(sorted(found))}")
-
-
-def _overlap(starts: Mapping[str, Sequence[float]], seconds: float) -> bool:
-    """Whether clips of one source in different splits share a moment."""
-    placed = sorted((start, split) for split, times in starts.items() for start in times)
-    last: dict[str, float] = {}
-    for start, split in placed:
-        if any(start < end - 1e-6 for other, end in last.items() if other != split):
-            return True
-        last[split] = start + seconds
-    return False
-
-
 def _check_labels(
     splits: Mapping[str, Sequence[ClipRecord]], labels: Sequence[str], state: _State
 ) -> None:
@@ -320,13 +320,15 @@ def _check_labels(
         count = Counter(record.label for record in records)
         unlabelled = count.pop(None, 0)
         if unlabelled:
-            state.add("warning", "labels", split, f"{unlabelled} clips have no label")
+            have = "clip has" if unlabelled == 1 else "clips have"
+            state.add("warning", "labels", split, f"{unlabelled} {have} no label")
         if not count:
             continue
         missing = [name for name in labels if not count[name]]
         if missing:
             some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-            state.add("warning", "labels", split, f"{len(missing)} of {len(labels)} classes have "
+            have = "class has" if len(labels) == 1 else "classes have"
+            state.add("warning", "labels", split, f"{len(missing)} of {len(labels)} {have} "
                       f"no clip: {some}")  # fmt: skip
         (most, n), (least, m) = count.most_common()[0], count.most_common()[-1]
         if n > IMBALANCE * m:
@@ -402,7 +404,8 @@ def _check_measures(state: _State, filters: Filters) -> None:
     for kind, found in flawed.items():
         share = len(found) / len(state.looked)
         if share >= (MANY if state.looked[0].split else MANY_RAW):
-            what = f"{len(found)} of {len(state.looked)} clips ({share:.0%})"
+            noun = "clip" if len(state.looked) == 1 else "clips"
+            what = f"{len(found)} of {len(state.looked)} {noun} ({share:.0%})"
             state.add("error", kind, "", what)
         state.found.extend(found)
 

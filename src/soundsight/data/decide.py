@@ -152,7 +152,7 @@ def _placer(
     pool: list[int] = []  # Of classes with few and short sources.
     for members in _strata(used, sources):
         groups = {group_of(sources[number]) for number in members}
-        cuts = {number: _cut_in_time(parts[number], settings) for number in members}
+        cuts = _cuts_in_time(members, parts, settings)
         if len(groups) >= 3 or sum(settings.fractions) == 0:
             split_of = place_groups(groups, settings.fractions)
             by_source |= {number: split_of[group_of(sources[number])] for number in members}
@@ -240,13 +240,29 @@ def _by_number(number: float, fractions: tuple[float, float]) -> str:
     return "test" if number < test else "val" if number < test + val else "train"
 
 
-def _cut_in_time(part: Part, settings: Settings) -> list[tuple[str, float, float]] | None:
-    """Beginning and end of each split of one source, seconds; None if one would have no clip.
+def _cuts_in_time(
+    members: Sequence[int], parts: Sequence[Part], settings: Settings
+) -> dict[int, list[tuple[str, float, float]] | None]:
+    """The cut of each source; segments of one file ("FILE@START-END") share theirs."""
+    files: dict[str, list[int]] = defaultdict(list)
+    for number in members:
+        files[parts[number].source.rsplit("@", 1)[0]].append(number)
+    cuts: dict[int, list[tuple[str, float, float]] | None] = {}
+    for numbers in files.values():
+        clips = [clip for number in numbers for clip in parts[number].clips]
+        cuts |= dict.fromkeys(numbers, _cut_in_time(clips, settings))
+    return cuts
+
+
+def _cut_in_time(
+    clips: Sequence[PartClip], settings: Settings
+) -> list[tuple[str, float, float]] | None:
+    """Beginning and end of each split of one file, seconds; None if one would have no clip.
 
     The last clips are test; of those that end a gap before them the last are val; train is what
     ends a gap before that.
     """
-    starts = sorted(clip.start_s for clip in part.clips)
+    starts = sorted(clip.start_s for clip in clips)
     length_s, (val, test) = settings.spec.seconds, settings.fractions
     span_s = starts[-1] + length_s - starts[0]
     gap_s = min(GAP_S, GAP_SHARE * span_s)

@@ -29,6 +29,7 @@ from pydantic.dataclasses import dataclass
 from rich.console import Console
 from rich.progress import Progress
 
+from soundsight.data.prepared import WORK
 from soundsight.media.clip import Clip, ClipSpec
 from soundsight.media.io import MediaError, decode_all
 
@@ -194,6 +195,8 @@ def _find(folder: Path) -> list[str]:
     """Relative names of the videos, sorted, hidden ones left out."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; give a folder of videos")
+    if (folder / WORK).is_dir():
+        raise ValueError(f"{folder}: preparation is unfinished: give the prepare command again")
     names = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")

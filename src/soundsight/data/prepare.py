@@ -29,7 +29,16 @@ from soundsight.data.part import (
 from soundsight.data.plan import Plan
 from soundsight.data.pool import LostError, Outcome, run_local, run_ray
 from soundsight.data.prepare_report import write_report
-from soundsight.data.prepared import MANIFEST, SPLITS, VERSION, WORK, Manifest, Prepared, Shard
+from soundsight.data.prepared import (
+    MANIFEST,
+    SPLITS,
+    VERSION,
+    WORK,
+    IndexFile,
+    Manifest,
+    Prepared,
+    Shard,
+)
 from soundsight.data.source import Dropped, Recording, Source
 from soundsight.data.store import Store
 
@@ -342,6 +351,7 @@ class _Job:
             labels=sorted(labels),
             split_rule=decisions.rule,
             splits=splits,
+            index={split: IndexFile.of(self.out, split) for split in splits},
             settings=settings.to_json(),
             sources=self.plan.identity()["sources"],
         )

@@ -1,7 +1,7 @@
 """The prepared data set: clips in tar shards, an index beside them, and one manifest.
 
 ```
-dataset.json       what it is: version, spec, codec, labels, splits, shards with their SHA-256
+dataset.json       what it is: version, spec, codec, labels, splits; SHA-256 of shards and index
 train-00000.tar    KEY.json, KEY.mp4 (or KEY.npy) and KEY.wav of every clip, in order
 train.jsonl        one line a clip: where its bytes lie, source, start, label, checksum, measures
 report.html        what was kept, what was dropped, and why; report.json for programs
@@ -13,7 +13,9 @@ programs stream front to back (`tarfile`, `webdataset`). Nothing in it is ever u
 """
 
 import hashlib
+import io
 import json
+import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from functools import cached_property
@@ -25,6 +27,9 @@ from jaxtyping import Float32, Int64, UInt8
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from soundsight.data.record import ClipRecord as ClipRecord
+from soundsight.data.record import Span as Span
+from soundsight.data.record import is_name
 from soundsight.data.store import Store
 from soundsight.media.clip import Clip, ClipSpec
 from soundsight.media.payload import decode_frames, decode_sound
@@ -38,49 +43,8 @@ SPLITS = ("train", "val", "test")
 Codec = Literal["mp4", "raw"]
 """How pictures are kept: visually lossless H.264 in mp4, or the bytes themselves in npy."""
 SUFFIX: Mapping[str, str] = {"mp4": "mp4", "raw": "npy"}
-
-
-class Span(NamedTuple):
-    """Where bytes lie in a shard."""
-
-    offset: int
-    size: int
-
-
-class ClipRecord(NamedTuple):
-    """One line of the index."""
-
-    key: str
-    """Unique in the data set; the name of the clip's members in the shard."""
-    source: str
-    """Id of what it was cut from."""
-    group: str
-    """What must not stand in two splits: a speaker, a player; often the source."""
-    start_s: float
-    """Where it begins in its source, seconds."""
-    label: str | None
-    """Name of its class, if there is one."""
-    gain_db: float
-    """By how much its sound was made louder, as that of all clips of its source."""
-    shard: str
-    """Name of the tar file."""
-    video: Span
-    sound: Span
-    sha256: str
-    """Of the bytes of its pictures and then of its sound, hexadecimal."""
-    measures: dict[str, Any]
-    """What was measured of it: `soundsight.data.measure.Measures`."""
-
-    def to_line(self) -> str:
-        """The record as a line of JSON."""
-        return json.dumps(self._asdict(), ensure_ascii=True) + "\n"
-
-    @staticmethod
-    def from_line(line: str | bytes) -> "ClipRecord":
-        """The record that `to_line` wrote."""
-        fields = json.loads(line)
-        fields["video"], fields["sound"] = Span(*fields["video"]), Span(*fields["sound"])
-        return ClipRecord(**fields)
+CHUNK = 1 << 23
+"""Bytes of a shard that are held at once when it is read from front to back."""
 
 
 class Shard(NamedTuple):
@@ -90,6 +54,23 @@ class Shard(NamedTuple):
     bytes: int
     sha256: str
     clips: int
+
+
+class IndexFile(NamedTuple):
+    """The index of a split, as it was written."""
+
+    bytes: int
+    sha256: str
+
+    @staticmethod
+    def of(store: Store, split: str) -> "IndexFile":
+        """As it is now.
+
+        Raises:
+            OSError: if it cannot be read.
+        """
+        data = store.read(f"{split}.jsonl")
+        return IndexFile(len(data), hashlib.sha256(data).hexdigest())
 
 
 @plain_dataclass(frozen=True)
@@ -104,13 +85,15 @@ class Manifest:
     split_rule: str
     """How clips came to their splits: "source", "clip" (leaks), "published"."""
     splits: dict[str, list[Shard]]
+    index: dict[str, IndexFile]
+    """Of every split."""
     settings: dict[str, Any]
     """All that it was prepared with."""
     sources: dict[str, Any]
     """How many there were, and a hash of their ids."""
 
     def to_bytes(self) -> bytes:
-        """The manifest as JSON, with its own name first."""
+        """The manifest as JSON, with its own name first and the checksum of all the rest last."""
         values = TypeAdapter(Manifest).dump_python(self, mode="json")
         values["splits"] = {
             split: {
@@ -119,7 +102,16 @@ class Manifest:
             }
             for split, shards in self.splits.items()
         }
-        return (json.dumps({"format": "soundsight-clips"} | values, indent=1) + "\n").encode()
+        values["index"] = {split: file._asdict() for split, file in self.index.items()}
+        values = {"format": "soundsight-clips"} | values
+        return (json.dumps(values | {"sha256": _seal(values)}, indent=1) + "\n").encode()
+
+
+def _seal(values: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest's fields, but for the one that holds it: as JSON in one form."""
+    rest = {name: value for name, value in values.items() if name != "sha256"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Prepared:
@@ -132,14 +124,15 @@ class Prepared:
         self.spec = manifest.spec
         self.codec = manifest.codec
         self.labels = manifest.labels
+        self._indices: dict[str, list[ClipRecord]] = {}
 
-    @cached_property
+    @property
     def splits(self) -> dict[str, list[ClipRecord]]:
-        """The index of every split that has clips."""
-        return {split: self._index(split) for split in self.manifest.splits}
+        """The index of every split."""
+        return {split: self.index(split) for split in self.manifest.splits}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "splits"}
+        return self.__dict__ | {"_indices": {}}
 
     def read(
         self, record: ClipRecord
@@ -169,55 +162,106 @@ class Prepared:
             )
         return frames, wave
 
-    def damage(self) -> Iterator[tuple[str, str]]:
-        """What is damaged: pairs of the name of a shard or a clip, and what is wrong with it.
+    def index(self, split: str) -> list[ClipRecord]:
+        """The clips of one split, in order; read once.
 
-        Every byte is read and compared with the checksums.
+        Raises:
+            ValueError: naming the line, if the index is damaged.
+            OSError: if it cannot be read.
         """
-        for split, shards in self.manifest.splits.items():
-            by_shard: dict[str, list[ClipRecord]] = {shard.name: [] for shard in shards}
+        if split in self._indices:
+            return self._indices[split]
+        name = f"{split}.jsonl"
+        where = f"{self.store.path(name)}: damaged index"
+        sizes = {shard.name: shard.bytes for shard in self.manifest.splits[split]}
+        records = []
+        for number, line in enumerate(self.store.read(name).splitlines(), 1):
             try:
-                for record in self.splits[split]:
-                    by_shard.setdefault(record.shard, []).append(record)
-            except (OSError, ValueError) as error:
-                yield f"{split}.jsonl", str(error)
-            for shard in shards:
-                yield from self._damage_of(shard, by_shard[shard.name])
+                record = ClipRecord.from_line(line)
+                if record.shard not in sizes:
+                    raise ValueError(f"shard={record.shard!r} is not in {MANIFEST}")
+                if max(sum(record.video), sum(record.sound)) > sizes[record.shard]:
+                    raise ValueError(f"its bytes lie behind the end of {record.shard}")
+            except ValueError as error:
+                raise ValueError(f"{where}: line {number}: {error}; prepare it again") from None
+            records.append(record)
+        clips = sum(shard.clips for shard in self.manifest.splits[split])
+        if len(records) != clips:
+            told = f"{len(records)} clips, but {clips} in {MANIFEST}"
+            raise ValueError(f"{where}: {told}; prepare it again")
+        self._indices[split] = records
+        return records
 
-    def _damage_of(self, shard: Shard, records: list[ClipRecord]) -> Iterator[tuple[str, str]]:
-        """Of one shard: the shard's own line, then those of its clips."""
+    def damage(self, *, shards: bool = True) -> Iterator[tuple[str, str]]:
+        """What is damaged: pairs of the name of a file or a clip, and what is wrong with it.
+
+        Args:
+            shards: whether every byte of the shards is read and compared with the checksums, and
+                what they tell of each clip with the index; if not, manifest and index alone are.
+
+        Raises:
+            ValueError: if the manifest is no JSON any more.
+            OSError: if the manifest cannot be read.
+        """
+        values = json.loads(self.store.read(MANIFEST))
+        if values.get("sha256") != _seal(values):
+            yield MANIFEST, "checksum differs: edited or damaged since it was written"
+        for split, parts in self.manifest.splits.items():
+            name, whole, known = f"{split}.jsonl", False, True
+            clips: dict[str, list[ClipRecord]] = {shard.name: [] for shard in parts}
+            try:
+                for record in self.index(split):
+                    clips[record.shard].append(record)
+                whole = IndexFile.of(self.store, split) == self.manifest.index.get(split)
+            except (OSError, ValueError) as error:
+                known = False
+                yield name, str(error)
+            if known and not whole:
+                yield name, "checksum differs: edited or damaged since it was written"
+            for shard in parts if shards else ():
+                yield from self._damage_of(shard, clips[shard.name] if known else None, whole)
+
+    def _damage_of(
+        self, shard: Shard, records: list[ClipRecord] | None, indexed: bool
+    ) -> Iterator[tuple[str, str]]:
+        """Of one shard: the shard's own line, then those of its clips, if the index is known."""
         try:
-            data = self.store.read(shard.name, 0, shard.bytes + 1)
+            stream = _Hashed(self.store, shard.name)
+            found = _members(stream)
         except OSError as error:
             yield shard.name, f"cannot be read: {error}"
             return
-        if len(records) != shard.clips:
-            yield shard.name, f"has {len(records)} clips in the index, {shard.clips} in {MANIFEST}"
-        if hashlib.sha256(data).hexdigest() == shard.sha256:
-            return
-        size = self.store.size(shard.name)
-        yield shard.name, f"checksum differs ({size} bytes; written with {shard.bytes})"
-        for record in records:
-            parts = (data[s.offset : s.offset + s.size] for s in (record.video, record.sound))
-            if hashlib.sha256(b"".join(parts)).hexdigest() != record.sha256:
+        whole = stream.hash.hexdigest() == shard.sha256
+        if not whole:
+            yield shard.name, f"checksum differs ({stream.size} bytes; written with {shard.bytes})"
+        if records is not None and len(records) != shard.clips:
+            told = f"{len(records)} in the index, {shard.clips} in {MANIFEST}"
+            yield shard.name, f"differs in its number of clips: {told}"
+        for record in records or ():
+            what = self._differs(record, found)
+            if what is not None and (whole or f"{record.key}.json" in found):
+                yield record.key, what
+            elif not (whole and indexed) and self._digest(record) != record.sha256:
                 yield record.key, f"checksum differs, in {shard.name}"
 
-    def _index(self, split: str) -> list[ClipRecord]:
-        name = f"{split}.jsonl"
-        lines = self.store.read(name).splitlines()
-        clips = sum(shard.clips for shard in self.manifest.splits[split])
-        try:
-            records = [ClipRecord.from_line(line) for line in lines]
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f"{self.store.path(name)}: damaged index: {error}; prepare it again"
-            ) from None
-        if len(records) != clips:
-            raise ValueError(
-                f"{self.store.path(name)}: damaged index: {len(records)} clips, {MANIFEST} tells "
-                f"{clips}; prepare it again"
-            )
-        return records
+    def _differs(self, record: ClipRecord, found: Mapping[str, Any]) -> str | None:
+        """How the index differs from what a shard tells of a clip, by names of members."""
+        about = found.get(f"{record.key}.json")
+        spans = [found.get(f"{record.key}.{end}") for end in (SUFFIX[self.codec], "wav")]
+        if not isinstance(about, dict):
+            return f"has no {record.key}.json in {record.shard}"
+        names = [name for name, value in record.about().items() if about.get(name) != value]
+        if spans != [record.video, record.sound]:
+            names.append("place")
+        if not names:
+            return None
+        return f"{', '.join(names)}: not the same in the index and in {record.shard}"
+
+    def _digest(self, record: ClipRecord) -> str:
+        """SHA-256 of a clip's bytes as they are."""
+        spans = (record.video, record.sound)
+        data = b"".join(self.store.read(record.shard, *span) for span in spans)
+        return hashlib.sha256(data).hexdigest()
 
     def _frames(self, data: bytes) -> UInt8[np.ndarray, "t h w c"]:
         s = self.spec
@@ -233,9 +277,61 @@ class Prepared:
         return f"{self.store.path(record.shard)}: clip {record.key}"
 
 
+class _Hashed(io.RawIOBase):
+    """A file of a store, read from front to back, with the SHA-256 of what was read."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.store, self.name, self.size = store, name, store.size(name)
+        self.hash, self.place = hashlib.sha256(), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        size = min(len(buffer), self.size - self.place)  # An object store refuses more.
+        data = self.store.read(self.name, self.place, size) if size else b""
+        self.hash.update(data)
+        self.place += len(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _members(file: _Hashed) -> dict[str, Any]:
+    """What a shard holds, up to where it is no tar file: JSON as such, of all else the place.
+
+    The file is read to its end in any case.
+    """
+    found: dict[str, Any] = {}
+    buffered = io.BufferedReader(file, CHUNK)
+    try:
+        with tarfile.open(fileobj=buffered, mode="r|", bufsize=min(1 << 16, CHUNK)) as tar:
+            for member in tar:
+                found[member.name] = Span(member.offset_data, member.size)
+                if member.name.endswith(".json"):
+                    data = tar.extractfile(member)
+                    found[member.name] = None if data is None else _json_or_none(data.read())
+    except (tarfile.TarError, ValueError):
+        pass  # Damaged; the checksums tell.
+    while buffered.read(CHUNK):
+        pass
+    return found
+
+
+def _json_or_none(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None
+
+
 def is_prepared(place: str) -> bool:
     """Whether a folder or URL holds a prepared data set."""
     return Store(place).exists(MANIFEST)
+
+
+def is_unfinished(place: str) -> bool:
+    """Whether a folder or URL holds work of a preparation that did not come to its end."""
+    return not is_prepared(place) and bool(Store(place).within(WORK).names())
 
 
 def open_prepared(place: str) -> Prepared:
@@ -245,10 +341,12 @@ def open_prepared(place: str) -> Prepared:
         place: its folder, or a URL that fsspec knows.
 
     Raises:
-        ValueError: if there is none, or it is of another version.
+        ValueError: if there is none, or it is unfinished, damaged, or of another version.
         OSError: if it cannot be read.
     """
     store = Store(place)
+    if is_unfinished(place):
+        raise ValueError(f"{place}: preparation is unfinished: give the prepare command again")
     if not store.exists(MANIFEST):
         raise ValueError(
             f"{place}: no prepared data set (no {MANIFEST}); make one with soundsight prepare"
@@ -260,13 +358,19 @@ def open_prepared(place: str) -> Prepared:
             raise ValueError("not the manifest of a prepared data set")
         if values.get("version") != VERSION:
             raise ValueError(f"version {values.get('version')} of the format; this reads {VERSION}")
+        values.pop("sha256", None)
         values["splits"] = {k: part["shards"] for k, part in values["splits"].items()}
         manifest = TypeAdapter(Manifest).validate_python(values)
+        for split, shards in manifest.splits.items():
+            if split not in SPLITS or not all(is_name(shard.name) for shard in shards):
+                raise ValueError(f"damaged: split {split!r} or the names of its shards cannot be")
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise ValueError(f"{where}: damaged: {field}: {first['msg']}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(f"{where}: damaged: its splits are not told as they should be") from None
+    except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     return Prepared(store, manifest)
 

@@ -1,9 +1,10 @@
 """What a data set is prepared from: recordings that are cut into windows, and clips already cut.
 
 A published layout, a CSV or a plain folder is read as a list of these; nothing is opened for it.
-Paths are absolute or relative to the working directory; ids are relative, stable and unique, for
-everything that must not depend on where the files happen to lie (splits, keys, order) is made from
-the ids.
+Paths are absolute or relative to the working directory. Ids are unique, and splits, keys and order
+are made from ids and groups alone: so that these do not depend on where the files happen to lie, an
+id is a path relative to the data set's root. Whoever makes a listing has to see to that; files
+outside of the root can have no such id, which is then a note of the listing.
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,9 @@ Files appear whole or not at all. On this machine that is a rename; an object st
 only when all of it has arrived.
 """
 
+import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,8 +29,16 @@ class Store:
 
         Args:
             place: a path, or a URL such as "s3://bucket/folder".
+
+        Raises:
+            ValueError: if it is a URL with one slash, which would be a folder called "file:".
         """
         self.place = str(place)
+        if re.match(r"[A-Za-z0-9+.-]{2,}:/(?!/)", self.place):  # One letter: a drive of Windows.
+            raise ValueError(
+                f"{place}: is neither a path nor a URL: give /path, or a URL with two slashes, "
+                f"such as file:///path or s3://bucket/folder"
+            )
         self.is_local = "://" not in self.place or self.place.startswith("file://")
         if self.is_local:
             self.place = self.place.removeprefix("file://")
@@ -73,7 +83,8 @@ class Store:
         """
         if self.is_local:
             return (self.folder / name).stat().st_size
-        return int(_filesystem(self.place).size(self.path(name)))
+        with self._named(name):
+            return int(_filesystem(self.place).size(self.path(name)))
 
     def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
         """Some bytes of a file; fewer than asked for where it ends.
@@ -86,9 +97,10 @@ class Store:
                 return (self.folder / name).read_bytes()[offset:]
             path = str(self.folder / name)
             held = _descriptor(path, Path(path).stat().st_ino)  # Held: not closed meanwhile.
-            return os.pread(held.number, size, offset)
+            return _pread(held.number, offset, size)
         end = None if size is None else offset + size
-        data: bytes = _filesystem(self.place).cat_file(self.path(name), start=offset, end=end)
+        with self._named(name):
+            data: bytes = _filesystem(self.place).cat_file(self.path(name), start=offset, end=end)
         return data
 
     def write(self, name: str, data: bytes, *, sync: bool = True) -> None:
@@ -127,7 +139,17 @@ class Store:
         with TemporaryDirectory(prefix="soundsight-") as scratch:
             part = Path(scratch) / "part"
             yield part
-            _filesystem(self.place).put_file(str(part), self.path(name))
+            with self._named(name):
+                _filesystem(self.place).put_file(str(part), self.path(name))
+
+    @contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        """Say of a missing file which one it is, as the system does of files of this machine."""
+        try:
+            yield
+        except FileNotFoundError:
+            told = os.strerror(errno.ENOENT)
+            raise FileNotFoundError(errno.ENOENT, told, self.path(name)) from None
 
     def within(self, name: str) -> "Store":
         """A folder inside of this one."""
@@ -171,6 +193,18 @@ class _Descriptor:
     def __del__(self) -> None:
         if hasattr(self, "number"):
             os.close(self.number)
+
+
+def _pread(number: int, offset: int, size: int) -> bytes:
+    """Bytes of an open file, fewer where it ends; a call of the system gives 2 GiB at most."""
+    parts = []
+    while size > 0:
+        part = os.pread(number, size, offset)
+        if not part:
+            break
+        parts.append(part)
+        offset, size = offset + len(part), size - len(part)
+    return b"".join(parts)
 
 
 @lru_cache(maxsize=OPEN_FILES)
