@@ -5,7 +5,7 @@ corpora, and a sound. What is compared is measured in the same run on the same f
 
 - source frames prepared per second in one process (decoding, cutting, measuring, encoding, writing;
   without the report's page), and decoded by a bare PyAV loop over pictures and sound;
-- two processes and one, from the end of the first source on, when all of them are at work;
+- two processes and one, once all of them have done their first sources;
 - clips read at random from the prepared data, and decoded at random from the videos;
 - the peak memory of a process that prepares a short and a long video.
 """
@@ -35,8 +35,9 @@ from soundsight.media.io import decode
 SPEC = ClipSpec(frames=15, fps=10.0, size=64, channels=3, sample_rate=16_000)
 """Clips of 1.5 s."""
 KEEP_ALL = Filters(silence_db=None, static=None, cut=None, clipped=None, duplicates=False)
-COPIES = 12
-"""Names under which each video is prepared, by two processes and by one."""
+COPIES, WARM_UP = 24, 3
+"""Names under which a video is prepared by one process and by two; sources left out of account for
+each process, which is slower with its first ones."""
 
 
 class Footage(NamedTuple):
@@ -138,7 +139,7 @@ def against_bare(folder: Path, kind: Footage) -> dict[str, float]:
 
 
 def two_processes(folder: Path, video: Path) -> dict[str, float]:
-    """Sources per second by one process and by two, once all of them are at work."""
+    """Sources per second by one process and by two, once all of them are warm."""
     videos = folder / "videos"
     videos.mkdir(parents=True)
     for i in range(COPIES):
@@ -146,8 +147,8 @@ def two_processes(folder: Path, video: Path) -> dict[str, float]:
     rates: dict[str, float] = {}
     for workers in (1, 2):
         events = timed(videos, folder / f"out{workers}", workers)
-        read = events[1 : COPIES + 1]
-        rates[str(workers)] = (len(read) - workers) / (read[-1][0] - read[workers - 1][0])
+        read = events[WARM_UP * workers : COPIES + 1]  # Event 0 is the beginning.
+        rates[str(workers)] = (len(read) - 1) / (read[-1][0] - read[0][0])
     return rates
 
 
