@@ -12,9 +12,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from soundsight import recipes
 from soundsight.cli import main
+from soundsight.data.bounce_tone import BounceTone
+from soundsight.evaluation.joint_scores import JointProtocol
+from soundsight.evaluation.judging import JudgeProtocol
 from soundsight.media.clip import Clip, ClipSpec
 from soundsight.media.io import encode, probe
+from soundsight.models import joint_gan
+from soundsight.models.judges import ClassifierConfig
+from soundsight.training.checkpoint import save_weights
+from soundsight.training.trainer import TrainConfig
 
 TINY = "sound2sight_m3so_tiny"
 
@@ -25,6 +33,36 @@ def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     assert main(["train", TINY, "--out", str(folder), "--train.steps", "2"]) == 0
     return folder
+
+
+def untrained(folder: Path, model, evaluate, name: str) -> Path:
+    """A run folder of a model on BounceTone that has learned nothing."""
+    spec = ClipSpec(10, fps=10, size=16, channels=3, sample_rate=16000)
+    train = TrainConfig(steps=1, batch_size=4, optim={}, device="cpu")
+    recipe = recipes.Recipe(model, BounceTone(clips=(24, 8, 16)), spec, train, evaluate, name)
+    folder.mkdir()
+    torch.manual_seed(0)
+    save_weights(model.build(spec), folder / "weights.safetensors")
+    (folder / "recipe.json").write_text(json.dumps(recipes.to_json(recipe)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory) -> Path:
+    """A run that generates from nothing."""
+    model = joint_gan.Config(image_channels=2, audio_channels=2, joint_channels=2)
+    few = {"clips": 8, "reference": 16, "bins": 3, "permutations": 19, "resamples": 5}
+    judges = {"image": "judge_image_tiny"}
+    protocol = JointProtocol(examples=1, judges=judges, **few)
+    return untrained(tmp_path_factory.mktemp("runs") / "noise", model, protocol, "from_nothing")
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory) -> Path:
+    """A run that makes nothing."""
+    model = ClassifierConfig(part="image", classes=4, widths=(2, 2, 2, 2), features=2)
+    protocol = JudgeProtocol(clips=8, resamples=5)
+    return untrained(tmp_path_factory.mktemp("runs") / "judge", model, protocol, "colours")
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +106,12 @@ def test_help_does_not_import_torch():
 
 
 def test_recipes_lists_them_all(capsys):
-    from soundsight import recipes
-
     assert main(["recipes", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert list(listed) == recipes.names()
     assert listed[TINY]["takes"] == "audio, context"
+    assert listed["judge_sound_tiny"]["takes"] == "audio"
+    assert listed["judge_sound_tiny"]["makes"] == "a verdict"
     assert main(["recipes"]) == 0
     assert TINY in capsys.readouterr().out
 
@@ -151,6 +189,70 @@ def test_comparison_scores_runs_together(run, tmp_path, capsys):
     names = {row["name"] for row in scores["rows"]}
     assert {"tiny", "deaf", "tiny - deaf", "tiny:shuffled_audio"} <= names
     assert "deaf:shuffled_audio" not in names
+
+
+def sampled(capsys, *arguments) -> tuple[list[str], dict]:
+    """Names of the files of a sampling, and its JSON."""
+    capsys.readouterr()
+    assert main(["sample", *map(str, arguments), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    (files,) = result["files"].values()
+    return [Path(file).name for file in files], result
+
+
+def test_sampling_from_nothing(noise, tmp_path, capsys):
+    names, result = sampled(capsys, noise, "--out", tmp_path)
+    assert names == [*(f"sample_00{i}.mp4" for i in range(8)), "strips.png"]
+    assert result["samples"] == 8
+    assert probe(tmp_path / names[0]).has_audio
+    before = (tmp_path / "sample_001.mp4").read_bytes()
+    arguments = ("--samples", 2, "--wav", "--frames", 20)
+    names, _ = sampled(capsys, noise, "--out", tmp_path, *arguments)
+    assert names[:2] == ["sample_000.mp4", "sample_000.wav"]
+    assert len(names) == 5
+    assert probe(tmp_path / names[0]).seconds == pytest.approx(2.0, abs=0.06)
+    sampled(capsys, noise, "--out", tmp_path, "--samples", 2)
+    assert (tmp_path / "sample_001.mp4").read_bytes() == before
+
+
+def test_walks_and_variations(noise, tmp_path, capsys):
+    names, result = sampled(capsys, noise, "--out", tmp_path, "--walk", "content", "--steps", 3)
+    assert names == ["walk_000.mp4", "walk_001.mp4", "walk_002.mp4", "walk.png"]
+    assert result["samples"] == 3
+    names, _ = sampled(capsys, noise, "--out", tmp_path, "--vary", "motion", "--samples", 2)
+    assert names == ["vary_000.mp4", "vary_001.mp4", "vary.png"]
+
+
+def test_generation_from_nothing_is_evaluated_with_judges(noise, tmp_path, capsys):
+    common = ["--judges", str(tmp_path / "judges"), "--clips", "6", "--json"]
+    assert main(["evaluate", str(noise), "--out", str(tmp_path), *common]) == 0
+    out, err = capsys.readouterr()
+    scores = json.loads(out)
+    assert {"joint_gan", "real"} <= {row["name"] for row in scores["rows"]}
+    assert scores["protocol"]["kind"] == "joint"
+    assert scores["protocol"]["clips"] == 6
+    assert (tmp_path / "report" / "index.html").is_file()
+    (place,) = (tmp_path / "judges").iterdir()
+    assert f"training a judge of image in {place}" in err
+    # The next evaluation finds the judge. Runs of two seeds are summed up under their recipe.
+    twin = tmp_path / "twin"
+    shutil.copytree(noise, twin)
+    text = (twin / "recipe.json").read_text()
+    document = json.loads(text)
+    document["train"]["seed"] = 1
+    (twin / "recipe.json").write_text(json.dumps(document))
+    assert main(["compare", str(noise), str(twin), "--out", str(tmp_path / "c"), *common]) == 0
+    out, err = capsys.readouterr()
+    assert "training a judge" not in err
+    assert {"noise", "twin", "from_nothing"} <= {row["name"] for row in json.loads(out)["rows"]}
+
+
+def test_judges_are_evaluated(judge, tmp_path, capsys):
+    assert main(["evaluate", str(judge), "--out", str(tmp_path), "--clips", "4", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert {row["name"] for row in scores["rows"]} >= {"classifier", "classifier:chance"}
+    assert scores["protocol"]["clips"] == 4
+    assert (tmp_path / "report" / "index.html").is_file()
 
 
 @pytest.mark.slow
@@ -303,6 +405,53 @@ def test_clips_of_the_same_name(capsys, run, video, tmp_path):
     twin = Path(shutil.copy(video, tmp_path / "other"))
     line = refused(capsys, "sample", run, video, twin, "--out", tmp_path / "out")
     assert "several clips are named clip" in line
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        ("noise", ["clip.mp4"], "takes nothing: it generates from noise"),
+        ("noise", ["--start", "1"], "--start 1.0: is for models that continue clips"),
+        ("noise", ["--count", "2"], "--count 2: is for models that continue clips"),
+        ("noise", ["--frames", "0"], "frames=0 must be between 1 and 10000"),
+        ("noise", ["--walk", "content", "--vary", "motion"], "ask for one at a time"),
+        ("noise", ["--walk", "content", "--samples", "2"], "a walk has --steps instead"),
+        ("noise", ["--walk", "content", "--steps", "1"], "steps=1 must be between 2 and 100"),
+        ("noise", ["--steps", "3"], "is the length of a --walk"),
+        ("noise", ["--walk", "colour"], "content"),
+        ("run", ["--walk", "content"], "--walk content: is for models that generate from nothing"),
+        ("run", ["--wav"], "--wav True: is for models that generate from nothing"),
+        ("judge", [], "is a judge: it makes no clips"),
+        ("judge", ["clip.mp4"], "see how well with soundsight evaluate"),
+    ],
+)
+def test_requests_of_another_kind_of_run(capsys, tmp_path, request, kind, arguments, message):
+    folder = request.getfixturevalue(kind)
+    line = refused(capsys, "sample", folder, *arguments, "--out", tmp_path)
+    assert message in line
+    assert not list(tmp_path.rglob("*.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        ("run", ["--judges", "j"], "--judges: a forecast experiment is scored without it"),
+        ("run", ["--extractor", "i3d=a.pt"], "it has --samples, --clips, --seed, --split"),
+        ("judge", ["--samples", "2"], "--samples: a judge experiment is scored without it"),
+        ("noise", ["--samples", "2"], "it has --clips, --seed, --split, --judges, --extractor"),
+        ("noise", ["--extractor", "i3d=absent.pt"], "absent.pt"),
+        ("noise", ["--extractor", "eyes=a.pt"], "eyes"),
+        ("noise", ["--clips", "1"], "clips=1 must be at least"),
+    ],
+)
+def test_scores_of_another_kind_of_run(capsys, tmp_path, request, kind, arguments, message):
+    folder = request.getfixturevalue(kind)
+    assert message in refused(capsys, "evaluate", folder, *arguments, "--out", tmp_path)
+
+
+def test_runs_of_two_kinds_cannot_be_compared(capsys, tmp_path, noise, judge):
+    line = refused(capsys, "compare", noise, judge, "--out", tmp_path)
+    assert "only runs of one kind can be compared" in line
 
 
 def test_fewer_futures_leave_no_old_ones(run, video, tmp_path):

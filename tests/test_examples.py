@@ -100,3 +100,13 @@ def test_prepare_and_read(tmp_path, capsys):
         for sample in webdataset.WebDataset(shards, shardshuffle=False)
     }
     assert streamed == by_tar
+
+
+def test_vector_rings(capsys):
+    example = load("vector_rings")
+    results = example.main(steps=20, models=1)
+    assert list(results) == ["none", "eq2", "eq2 + gg"]
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert "20 steps" in head
+    shown = {line[:10].strip(): float(line[18:31]) for line in lines}
+    assert shown == {name: round(float(r.information[0]), 2) for name, r in results.items()}

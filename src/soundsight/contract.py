@@ -1,6 +1,7 @@
 """What the core asks of a model.  Read this first.
 
-A model is any `nn.Module` with the members of `Model`; nobody inherits from anything here.
+A model is any `nn.Module` with the members of `Model`; nobody inherits from anything here. What is
+trained only to judge clips, and generates none, has those of `Trainable`.
 `losses` is a generator that reads like the paper's algorithm box: it computes, yields
 `("discriminator", loss)`, goes on with the same local variables, yields `("generator", loss)`. At
 each yield the trainer back-propagates into that phase's parameters alone and steps its optimizer.
@@ -50,13 +51,8 @@ class Streams:
 
 
 @runtime_checkable
-class Model(Protocol):
-    """A generative model of clips."""
-
-    takes: frozenset[str]
-    """Parts of a clip it is given: of "audio", "context" (the first frames), "image", "label"."""
-    makes: frozenset[str]
-    """Parts it generates: of "video", "audio", "image"."""
+class Trainable(Protocol):
+    """What the trainer can train: a model, or a network that judges clips."""
 
     def phases(self) -> dict[str, nn.Module]:
         """What each optimizer updates, by phase name; disjoint modules."""
@@ -72,8 +68,25 @@ class Model(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class Model(Trainable, Protocol):
+    """A generative model of clips."""
+
+    takes: frozenset[str]
+    """Parts of a clip it is given: of "audio", "context" (the first frames), "image", "label".
+    Nothing: it generates from noise alone."""
+    makes: frozenset[str]
+    """Parts it generates: of "video", "audio", "image"."""
+
     def sample(self, given: Clip, *, num_samples: int, generator: Streams) -> Clip:
         """Draw `num_samples` per given clip.
+
+        Args:
+            given: clips with the parts that the model takes. A model that takes nothing is given
+                `Clip.nothing`, whose spec says how many frames are wanted.
+            num_samples: number K of samples of each.
+            generator: source of all noise, with the id of each given clip.
 
         Returns:
             A batch of b * num_samples clips, sample index fastest. Sample i of clip j is the same

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -41,24 +41,33 @@ class Recipes:
 
 @dataclass(frozen=True)
 class Sample:
-    """Continue videos, or clips of the run's own data, as mp4 files with sound."""
+    """Continue videos or clips of the run's data, or generate from nothing: mp4 with sound."""
 
     run: Positional[Path]
     """Run folder of a trained model."""
     clips: Positional[tuple[Path, ...]] = ()
     """Videos to continue from their first frames and their sound; none: clips of the run's data."""
     out: Path = Path("samples")
-    """Folder for the results, one folder a clip."""
-    samples: int = 1
-    """Futures K per clip."""
+    """Folder for the results; for continued clips one folder each."""
+    samples: int | None = None
+    """Futures K per clip (default 1), or clips from nothing (default 8)."""
     seed: int = 0
-    """Same seed, same futures."""
+    """Same seed, same results."""
     start: float = 0.0
     """Where in the videos to begin, seconds."""
     frames: int | None = None
-    """Frames T of the whole clip, seen ones included; default: those of the recipe's evaluation."""
-    count: int = 4
-    """Clips of the run's own data, if no videos are named."""
+    """Frames T of the whole clip, seen ones included; default: those of the recipe's evaluation, or
+    from nothing those of training."""
+    count: int | None = None
+    """Clips of the run's own data, if no videos are named; default 4."""
+    walk: Literal["content", "motion"] | None = None
+    """From nothing: walk from the seed's first clip to its second in this part alone."""
+    steps: int = 8
+    """Clips of a walk, its ends included."""
+    vary: Literal["content", "motion"] | None = None
+    """From nothing: the seed's first clip with this part of others; "motion" includes the sound."""
+    wav: bool = False
+    """From nothing: write each sound as a .wav file too."""
     device: str = "auto"
     """"cpu", "cuda", ...; "auto" takes CUDA where there is one."""
     json: bool = False
@@ -67,7 +76,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Score a run against the trivial predictors and itself with another clip's sound."""
+    """Score a run beside its controls: trivial predictors and foreign sound, or real clips."""
 
     run: Positional[Path]
     """Run folder of a trained model."""
@@ -83,6 +92,11 @@ class Evaluate:
     """Number of clips; default: the recipe's."""
     seed: int | None = None
     """Seed of clips, samples and intervals; default: the recipe's."""
+    judges: Path | None = None
+    """Generation from nothing: folder of the judges that score it, trained if they are not there;
+    default: judges."""
+    extractor: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Generation from nothing: a pretrained network, such as i3d=FILE; may be repeated."""
     device: str = "auto"
     """"cpu", "cuda", ...; "auto" takes CUDA where there is one."""
     json: bool = False
@@ -91,7 +105,7 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Compare:
-    """Score several runs on the same clips: one table and one page, trivial predictors included."""
+    """Score several runs of one kind on the same clips: one table and one page, with controls."""
 
     runs: Positional[tuple[Path, ...]]
     """Run folders; the first one's recipe gives the data and the protocol."""
@@ -103,6 +117,11 @@ class Compare:
     """Number of clips; default: the recipe's."""
     seed: int | None = None
     """Seed of clips, samples and intervals; default: the recipe's."""
+    judges: Path | None = None
+    """Generation from nothing: folder of the judges that score it, trained if they are not there;
+    default: judges."""
+    extractor: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Generation from nothing: a pretrained network, such as i3d=FILE; may be repeated."""
     device: str = "auto"
     """"cpu", "cuda", ...; "auto" takes CUDA where there is one."""
     json: bool = False
@@ -233,21 +252,66 @@ def sample(arguments: Sequence[str]) -> dict[str, Any]:
     options = parse(Sample, arguments, verb="sample")
     from soundsight import sampling
 
-    sampling.check_request(samples=options.samples, seed=options.seed)
+    sampling.check_request(samples=_or(options.samples, 1), seed=options.seed)
     run = sampling.load_run(options.run, device=options.device)
-    sampling.probe_writable(options.out)
-    common = {"samples": options.samples, "seed": options.seed}
-    if options.clips:
-        results = sampling.sample_files(
-            run, options.clips, options.out, start_s=options.start, frames=options.frames, **common
-        )
+    files: dict[str, list[str]] = {}
+    if run.model.makes and not run.model.takes and not options.clips:
+        why = "is for models that continue clips; this one generates from nothing"
+        _refuse(options, ("start", "count"), why)
+        results, samples = _from_nothing(run, options)
     else:
-        results = sampling.sample_data(run, options.out, clips=options.count, **common)
-    files = {}
+        why = "is for models that generate from nothing"
+        _refuse(options, ("walk", "steps", "vary", "wav"), why)
+        results, samples = _futures(run, options)
     for name, paths in results:
         files[name] = [str(path) for path in paths]
         say(f"{name}: {len(paths)} files in {paths[0].parent}")
-    return {"run": str(options.run), **common, "files": files}
+    return {"run": str(options.run), "samples": samples, "seed": options.seed, "files": files}
+
+
+def _futures(run: Any, options: Sample) -> tuple[Iterable[tuple[str, list[Path]]], int]:
+    """Futures of videos or of the run's data: names and files as they come, and K."""
+    from soundsight import sampling
+
+    out, samples = sampling.probe_writable(options.out), _or(options.samples, 1)
+    asked: dict[str, Any] = {"samples": samples, "seed": options.seed}
+    if options.clips:
+        asked |= {"start_s": options.start, "frames": options.frames}
+        return sampling.sample_files(run, options.clips, out, **asked), samples
+    return sampling.sample_data(run, out, clips=_or(options.count, 4), **asked), samples
+
+
+def _from_nothing(run: Any, options: Sample) -> tuple[Iterable[tuple[str, list[Path]]], int]:
+    """Clips from noise: a name, their files, and the number of clips."""
+    from soundsight import sampling
+
+    if options.walk and options.vary:
+        raise ValueError("--walk and --vary are two requests: ask for one at a time")
+    if options.walk:
+        _refuse(options, ("samples",), "a walk has --steps instead")
+    else:
+        _refuse(options, ("steps",), "is the length of a --walk")
+    out, samples = sampling.probe_writable(options.out), _or(options.samples, 8)
+    asked: dict[str, Any] = {"seed": options.seed, "frames": options.frames, "wav": options.wav}
+    if options.walk:
+        files = sampling.sample_walk(run, out, options.walk, steps=options.steps, **asked)
+        return [(f"walk in {options.walk}", files)], options.steps
+    if options.vary:
+        files = sampling.sample_variations(run, out, options.vary, samples=samples, **asked)
+        return [(f"variations of {options.vary}", files)], samples
+    return [("noise", sampling.sample_noise(run, out, samples=samples, **asked))], samples
+
+
+def _refuse(options: Any, names: Sequence[str], why: str) -> None:
+    """Raise a ValueError if one of these options was given."""
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
+    for name in names:
+        if (value := getattr(options, name)) != defaults[name]:
+            raise ValueError(f"--{name} {value}: {why}")
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
 
 
 def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
@@ -279,19 +343,32 @@ def compare(arguments: Sequence[str]) -> dict[str, Any]:
 
 def _score(runs: dict[str, Any], options: Any, out: Path, title: str) -> dict[str, Any]:
     """Evaluate runs, write the report, and return the scores."""
-    from soundsight.experiment import run_evaluation, write_evaluation
+    from soundsight.experiment import JUDGES, run_evaluation, write_evaluation
     from soundsight.sampling import probe_writable
 
     probe_writable(out / "report")
     protocol = next(iter(runs.values())).recipe.evaluate
-    asked = {"samples": "num_samples", "clips": "clips", "seed": "seed", "split": "split"}
-    changes = {
-        into: value
-        for name, into in asked.items()
-        if (value := getattr(options, name, None)) is not None
-    }
-    protocol = dataclasses.replace(protocol, **changes)
-    scores = run_evaluation(runs, protocol=protocol)
+    protocol = _changed(protocol, options)
+    scores = run_evaluation(runs, protocol=protocol, judges=options.judges or JUDGES)
     page = write_evaluation(scores, runs, out / "report", title=title)
     say(f"report: {page}")
     return json.loads((out / "report" / "scores.json").read_text())
+
+
+def _changed(protocol: Any, options: Any) -> Any:
+    """A protocol with what was asked for; refuse what that kind of experiment does not have."""
+    fields = {
+        "samples": "num_samples", "clips": "clips", "seed": "seed", "split": "split",
+        "judges": "judges", "extractor": "extractors",
+    }  # fmt: skip
+    given = {n: v for n in fields if (v := getattr(options, n, None)) is not None and v != ()}
+    known = [name for name, field in fields.items() if hasattr(protocol, field)]
+    for name in given:
+        if name not in known:
+            choices = ", ".join(f"--{choice}" for choice in known)
+            raise ValueError(
+                f"--{name}: a {protocol.kind} experiment is scored without it; it has {choices}"
+            )
+    return dataclasses.replace(
+        protocol, **{fields[name]: value for name, value in given.items() if name != "judges"}
+    )

@@ -27,6 +27,7 @@ from soundsight.data.digits import SPLITS
 from soundsight.data.m3so_motion import uniforms
 from soundsight.data.orchestra import nearest_sample_rate
 from soundsight.data.orchestra_sound import read_cycle, wave_cycle
+from soundsight.data.perceived import Perceived
 from soundsight.media.clip import Clip, ClipSpec
 
 Coupling = Literal["pitch", "class", "onset"]
@@ -191,6 +192,23 @@ class BounceToneDataset:
             sound_classes=heard.kind,
             sound_contacts_s=heard.contacts(self.spec.seconds),
         )
+
+    def perceive(self, clip: Clip) -> Perceived:
+        """Read clips, real or generated: the picture alone and the sound alone.
+
+        Args:
+            clip: b clips with video and sound.
+
+        Returns:
+            The ball's place u and the log2 of the pitch heard; the class by colour (colour pictures
+            only) and by timbre; contacts seen and onsets heard.
+
+        Raises:
+            ValueError: if the clips lack video or sound.
+        """
+        from soundsight.data.bounce_tone_oracle import perceive  # It reads this module.
+
+        return perceive(clip)
 
     def _draw(self, indices: Sequence[int]) -> tuple[Bounces, Bounces]:
         """What is seen, and what is heard."""

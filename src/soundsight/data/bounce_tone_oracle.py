@@ -13,7 +13,8 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 from soundsight.data.bounce_tone import COLOURS, GROUND, PARTIALS, RADIUS, TIMBRES
-from soundsight.media.clip import ClipSpec
+from soundsight.data.perceived import UNKNOWN, Perceived, perceive_by
+from soundsight.media.clip import Clip, ClipSpec
 
 HOP_S, APART_S, JUMP_SHARE = 0.01, 0.08, 0.3
 """Onsets: step of the level and least distance, s; least rise as a share of the largest."""
@@ -152,6 +153,33 @@ def _jumps(wave: Float64[np.ndarray, " n"], rate: int) -> Float64[np.ndarray, " 
         if all(abs(k - other) * hop >= APART_S * rate for other in found):
             found.append(int(k))
     return np.sort(np.array(found, dtype=np.float64)) * hop / rate
+
+
+def perceive(clip: Clip) -> Perceived:
+    """What is seen and what is heard in clips, to be compared.
+
+    A clip without a ball has the place NaN, one without a tone the pitch NaN, and the class of
+    either is `UNKNOWN`. Grey pictures show no class, and a single frame no times.
+
+    Raises:
+        ValueError: if the clips lack video or sound.
+    """
+    return perceive_by(_perceive, clip)
+
+
+def _perceive(clip: Clip) -> Perceived:
+    assert clip.video is not None
+    assert clip.audio is not None
+    seen, heard = watch(clip.video, clip.spec), listen(clip.audio, clip.spec)
+    colour, time = clip.spec.channels == 3, clip.video.shape[1] > 1
+    return Perceived(
+        place=seen.u,
+        pitch=np.log2(heard.pitch_hz),
+        seen_class=np.where(np.isfinite(seen.u), seen.classes, UNKNOWN) if colour else None,
+        heard_class=np.where(np.isfinite(heard.pitch_hz), heard.classes, UNKNOWN),
+        seen_times_s=seen.contacts if time else None,
+        heard_times_s=heard.onsets if time else None,
+    )
 
 
 def onset_iou(

@@ -40,6 +40,7 @@ from soundsight.data.orchestra_notes import (
 )
 from soundsight.data.orchestra_picture import Looks, dress, paint, to_bytes
 from soundsight.data.orchestra_sound import play
+from soundsight.data.perceived import Perceived
 from soundsight.media.clip import Clip, ClipSpec
 
 SUB_URMP_TRAIN = (1735, 9800, 8125, 1270, 5690, 5540, 4505, 7615, 8690, 1015, 3285, 6530, 7430)
@@ -220,6 +221,24 @@ class OrchestraDataset:
             sound_midi=score.heard.midi,
             sound_pitch_hz=frequency(score.heard.midi),
         )
+
+    def perceive(self, clip: Clip) -> Perceived:
+        """Read clips, real or generated: the picture alone and the sound alone.
+
+        Args:
+            clip: b clips with video and sound.
+
+        Returns:
+            The median over the frames of the hand's pose, and of the pitch that sounds meanwhile,
+            in octaves above the lowest note of the instrument heard; the class by look and by
+            timbre; strokes seen and onsets heard.
+
+        Raises:
+            ValueError: if the clips lack video or sound, or hold values that are not finite.
+        """
+        from soundsight.data.orchestra_oracle import perceive  # It reads this module.
+
+        return perceive(clip)
 
     def _perform(self, indices: Sequence[int]) -> tuple[Score, Motion]:
         """Write the music of clips, and move their players."""

@@ -8,13 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float64, Int64
 
 from soundsight.data.orchestra_hear import Heard, hear
 from soundsight.data.orchestra_look import Seen, look
-from soundsight.media.clip import ClipSpec
+from soundsight.data.orchestra_notes import LOWS, frequency
+from soundsight.data.perceived import UNKNOWN, Perceived, perceive_by
+from soundsight.media.clip import Clip, ClipSpec
 
-__all__ = ["Heard", "Seen", "Synchrony", "hear", "look", "nearest_pitches", "synchrony"]
+__all__ = ["Heard", "Seen", "Synchrony", "hear", "look", "nearest_pitches", "perceive", "synchrony"]
+
+CONFIDENT, CONTRAST = 0.1, 0.02
+"""Least confidence of a look, and least standard deviation of the pixels of a frame, for a player
+to count as seen. Clean clips have more than five times as much of either."""
 
 
 @dataclass(frozen=True)
@@ -107,4 +114,50 @@ def nearest_pitches(
             if len(times):
                 nearest = np.abs(times - onset_s[row, k]).argmin()
                 found[row, k] = 69 + 12 * np.log2(hertz[nearest] / 440)
+    return found
+
+
+def perceive(clip: Clip) -> Perceived:
+    """What is seen and what is heard in clips, one number of each kind per clip, to be compared.
+
+    The place is the median of the hand's pose over the frames. The pitch is the median, over the
+    same moments, of the note that sounds then (before the first, that one), in octaves above the
+    lowest note of the instrument heard: a pose says where in its register an instrument plays, so
+    that pitch and class are told apart. A clip without a player in sight has the place NaN, one
+    without a note the pitch NaN, and the class of either is `UNKNOWN`. A single frame has no times.
+
+    Raises:
+        ValueError: if the clips lack video or sound, or hold values that are not finite.
+    """
+    return perceive_by(_perceive, clip)
+
+
+def _perceive(clip: Clip) -> Perceived:
+    assert clip.video is not None
+    assert clip.audio is not None
+    seen, heard = look(clip.video, clip.spec), hear(clip.audio, clip.spec)
+    flat = clip.video.flatten(2)
+    contrast = torch.std(flat, dim=-1, correction=0).median(1).values.numpy()
+    visible = (seen.confidence >= CONFIDENT) & (contrast >= CONTRAST)
+    frames = clip.video.shape[1]
+    moments = (np.arange(frames) + 0.5) / clip.spec.fps
+    lowest = frequency(LOWS[heard.classes].astype(np.float64))
+    return Perceived(
+        place=np.where(visible, np.median(seen.pose, axis=1), np.nan),
+        pitch=np.log2(_sounding(heard, moments) / lowest),
+        seen_class=np.where(visible, seen.classes, UNKNOWN),
+        heard_class=np.where(np.isfinite(heard.pitch_hz), heard.classes, UNKNOWN),
+        seen_times_s=seen.strokes if frames > 1 else None,
+        heard_times_s=heard.onsets if frames > 1 else None,
+    )
+
+
+def _sounding(heard: Heard, moments: Float64[np.ndarray, " t"]) -> Float64[np.ndarray, " b"]:
+    """Median over the moments, s, of the pitch of the latest note, Hz; NaN where none is heard."""
+    found = np.full(len(heard.onsets), np.nan)
+    for row, (times, hertz) in enumerate(zip(heard.onsets, heard.pitches_hz, strict=True)):
+        told = np.isfinite(hertz)
+        if told.any():
+            latest = np.searchsorted(times[told], moments, side="right") - 1
+            found[row] = np.median(hertz[told][np.maximum(latest, 0)])
     return found

@@ -5,14 +5,8 @@ that opens from disk; `curves/`, `examples/`: its pictures and players. Every fi
 not at all.
 """
 
-import csv
 import dataclasses
-import io
-import json
-import os
-import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +16,12 @@ from soundsight.evaluation.figures import curve_files, film_strip, png, strip_fr
 from soundsight.evaluation.forecasters import SHUFFLED, TRIVIAL
 from soundsight.evaluation.labels import name_label
 from soundsight.evaluation.scores import Example, Future, Row, Scores
+from soundsight.evaluation.writing import versions, write_file, write_player, write_scores
 from soundsight.media.clip import Clip
 from soundsight.page.pieces import document
 
-VIEW_SIDE = 192
-"""Least side of a frame in a player, pixels; smaller ones are enlarged by a whole number."""
 STRIP_SIDE = 56
 """Least side of a frame in a film strip, pixels."""
-FORMAT = 1
-"""Version of the layout of scores.json."""
 
 
 def write_report(
@@ -67,12 +58,12 @@ def write_report(
     rules = _shown_rules(scores.protocol.rules, scores.num_samples)
     curves = curve_files([r for r in scores.rows if r.rule in rules], seen=scores.protocol.seen)
     for name, content in curves.items():
-        _write(out / "curves" / name, content)
+        write_file(out / "curves" / name, content)
     shown = [
         _write_example(example, i, scores, out)
         for i, example in enumerate(scores.examples if examples is None else examples)
     ]
-    _write_scores(out, title, block, judged, scores.rows)
+    write_scores(out, title, block, [_evidence(one) for one in judged], scores.rows)
     sections = [
         ("In short", page.claims_section(judged)),
         ("Scores", page.headline_section(scores.rows, rules, scores.num_samples)),
@@ -83,7 +74,7 @@ def write_report(
         ("Every frame", page.frames_section(scores.rows, rules)),
         ("Protocol", page.protocol_section(block)),
     ]
-    _write(out / "index.html", document(title, _lead(scores), sections, footer=page.FOOTER))
+    write_file(out / "index.html", document(title, _lead(scores), sections, footer=page.FOOTER))
     return out / "index.html"
 
 
@@ -107,7 +98,6 @@ def _protocol_block(
     scores: Scores, extra: Mapping[str, Any], weights_sha256: str | None
 ) -> dict[str, Any]:
     """All that is needed to know what the numbers mean, and to get them again."""
-    libraries = {name: version(name) for name in ("soundsight", "torch", "numpy", "matplotlib")}
     return {
         **dataclasses.asdict(scores.protocol),
         "clip": dataclasses.asdict(scores.spec),
@@ -115,36 +105,16 @@ def _protocol_block(
         "futures_per_clip": scores.num_samples,
         "weights_sha256": weights_sha256,
         **extra,
-        "versions": {"python": platform.python_version(), **libraries},
+        "versions": versions(),
         "indices": scores.indices,
     }
 
 
-def _write_scores(
-    out: Path,
-    title: str,
-    protocol: Mapping[str, Any],
-    judged: Iterable[Judged],
-    rows: Sequence[Row],
-) -> None:
-    """scores.json and scores.csv."""
-    claims = [
-        {**claim._asdict(), **dict(zip(Row._fields[4:], row[4:], strict=True)), "verdict": verdict}
-        for claim, row, verdict in judged
-    ]
-    found = {
-        "format": FORMAT,
-        "title": title,
-        "protocol": protocol,
-        "claims": claims,
-        "rows": [row._asdict() for row in rows],
-    }
-    _write(out / "scores.json", json.dumps(found, indent=1, allow_nan=False, default=str) + "\n")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
-    writer.writerows(rows)
-    _write(out / "scores.csv", text.getvalue())
+def _evidence(judged: Judged) -> dict[str, Any]:
+    """A claim with its verdict and the numbers it rests on, for JSON."""
+    claim, row, verdict = judged
+    numbers = dict(zip(Row._fields[4:], row[4:], strict=True))
+    return {**claim._asdict(), **numbers, "verdict": verdict}
 
 
 def _write_example(example: Example, number: int, scores: Scores, out: Path) -> page.Shown:
@@ -157,8 +127,8 @@ def _write_example(example: Example, number: int, scores: Scores, out: Path) -> 
         assert clip.video is not None
         scale = -(-STRIP_SIDE // clip.spec.size)
         strip = film_strip(clip.video[0], chosen, seen=seen, scale=scale)
-        _write(out / f"{stem}.png", png(strip))
-        _encode(clip, out / f"{stem}.mp4")
+        write_file(out / f"{stem}.png", png(strip))
+        write_player(clip, out / f"{stem}.mp4")
         players.append(page.Player(title, note, f"{stem}.mp4", f"{stem}.png"))
     given = ", ".join(str(k + 1) for k in chosen if k < seen)
     predicted = ", ".join(str(k + 1) for k in chosen if k >= seen)
@@ -186,25 +156,3 @@ def _players(example: Example, scores: Scores) -> Iterator[tuple[str, str, Clip]
             if drawn > 1:
                 note += f"; number {future.sample + 1}"
             yield f"{name_label(name)}: {which}", note, future.clip
-
-
-def _encode(clip: Clip, path: Path) -> None:
-    """A player's file, enlarged so that its pixels are seen."""
-    from soundsight.media.io import encode
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    encode(clip, path, scale=-(-VIEW_SIDE // clip.spec.size))
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -42,6 +42,8 @@ class ForecastProtocol:
     """Number F of frames that are given."""
     frames: int
     """Number T of frames of a whole clip, seen ones included; F + 1 to T are predicted, scored."""
+    kind: Literal["forecast"] = "forecast"
+    """Models are given the first frames and continue them."""
     num_samples: int = 10
     """Futures K drawn for each clip."""
     clips: int = 100

@@ -96,7 +96,7 @@ class Clip:
     audio: Float32[Tensor, "b n"] | None = None
     """Mono waveforms in [-1, 1]."""
     label: Int64[Tensor, " b"] | None = None
-    """Class of each clip."""
+    """Class of each clip, -1 for one that has none."""
 
     def __post_init__(self) -> None:
         sizes = {name: len(part) for name, part in self.parts().items()}
@@ -171,6 +171,28 @@ class Clip:
 
     def _map(self, f: Callable[[Tensor], Tensor]) -> "Clip":
         return self.replace(**{name: f(part) for name, part in self.parts().items()})
+
+    @staticmethod
+    def nothing(spec: ClipSpec, count: int) -> "Clip":
+        """Clips of which nothing is known: what a model that starts from noise is given.
+
+        Args:
+            spec: rates, sizes and length of the clips that are wanted.
+            count: number b of clips.
+
+        Returns:
+            Neither picture nor sound, and the label -1 (none), shape (b,).
+
+        Raises:
+            ValueError: if there are fewer than one.
+
+        Example:
+            >>> sorted(Clip.nothing(ClipSpec(frames=10), 3).parts())
+            ['label']
+        """
+        if count < 1:
+            raise ValueError(f"count={count} must be at least 1")
+        return Clip(spec, label=torch.full((count,), -1))
 
     @staticmethod
     def cat(clips: "Sequence[Clip]") -> "Clip":

@@ -50,6 +50,7 @@ nav { display: flex; flex-wrap: wrap; gap: 6px 18px; font-size: 14px; margin-top
 .holds { color: var(--good); background: var(--good-back); }
 .does-not-hold { color: var(--bad); background: var(--bad-back); }
 .not-shown { color: var(--open); background: var(--open-back); }
+.partly { color: var(--accent); background: var(--mark); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14.5px; }
 caption { text-align: left; color: var(--soft); font-size: 14px; padding-bottom: 8px; }
@@ -96,6 +97,14 @@ video.predicting { outline: 3px solid var(--accent); outline-offset: 2px; }
 }
 .strips strong { font-weight: 500; font-size: 14px; line-height: 1.35; }
 .strips img { max-width: 100%; height: auto; display: block; min-width: 0; }
+.seen-heard { display: grid; gap: 20px 24px;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 450px), 1fr)); }
+.seen-heard > div { display: grid; grid-template-columns: 176px minmax(0, 1fr); gap: 14px; }
+.seen-heard figure { margin: 0; }
+.seen-heard figcaption { line-height: 1.4; margin-top: 6px; overflow-wrap: anywhere; }
+.seen-heard strong { color: var(--ink); }
+.seen-heard .clock img { display: block; width: 100%; image-rendering: pixelated; }
+.seen-heard .clock img + img { height: 168px; margin-top: 6px; border-radius: 4px; }
 .example-head { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center;
   justify-content: space-between; margin-bottom: 14px; }
 button {

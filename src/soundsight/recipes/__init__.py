@@ -1,7 +1,9 @@
 """Recipes: one typed Python file is one runnable experiment, and the folder is the registry.
 
 A recipe is a complete value.  It is written as JSON into the run folder and every checkpoint, and
-rebuilt from there; the `kind` of its model and its data are looked up among our own modules alone.
+rebuilt from there; the `kind` of its model, its data and its evaluation are looked up among our own
+modules alone.  The evaluation's kind says which kind of experiment it is: a forecast, a generation
+from nothing, or a judge.
 """
 
 import dataclasses
@@ -10,6 +12,7 @@ import importlib
 import json
 import pkgutil
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 import soundsight.data
+import soundsight.evaluation
 import soundsight.models
 from soundsight.data.loader import DataConfig
 from soundsight.evaluation.scores import ForecastProtocol
@@ -40,12 +44,14 @@ class Recipe:
     """Rates, sizes and length of the data's clips."""
     train: TrainConfig
     """How it is trained."""
-    evaluate: ForecastProtocol
-    """How it is scored."""
+    evaluate: Any
+    """How it is scored, a protocol of `soundsight.evaluation`."""
     name: str = ""
     """Name in the registry, or nothing."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.evaluate, ForecastProtocol):
+            return
         seen = getattr(self.model, "seen", self.evaluate.seen)
         if seen != self.evaluate.seen:
             raise ValueError(
@@ -133,7 +139,10 @@ def from_json(document: Any) -> Recipe:
         "data": _config_of("data", soundsight.data, document["data"]),
         "clip": ClipSpec,
         "train": TrainConfig,
-        "evaluate": ForecastProtocol,
+        # Before there were other kinds, evaluations had none.
+        "evaluate": _config_of(
+            "evaluation", soundsight.evaluation, {"kind": "forecast"} | document["evaluate"]
+        ),
     }
     values: dict[str, Any] = {}
     for part, kind in types.items():
@@ -154,18 +163,22 @@ def _check_keys(document: dict[str, Any], known: list[str], where: str) -> None:
 
 
 def _config_of(layer: str, package: Any, document: dict[str, Any]) -> type:
-    """The configuration class of a kind: the one in our module of that name with this `kind`."""
-    kind, modules = document.get("kind"), [m.name for m in pkgutil.iter_modules(package.__path__)]
+    """The configuration class of a kind: the one in our modules with this `kind`."""
+    kind = document.get("kind")
+    names = [
+        f"soundsight.{layer}.{module.name}" for module in pkgutil.iter_modules(package.__path__)
+    ]
     found: dict[str, type] = {}
-    for module in modules:
-        for value in vars(importlib.import_module(f"soundsight.{layer}.{module}")).values():
+    # Modules that are there already come first: seldom does another have to be imported.
+    for name in sorted(names, key=lambda name: name not in sys.modules):
+        for value in vars(importlib.import_module(name)).values():
             if isinstance(value, type) and dataclasses.is_dataclass(value):
                 defaults = {f.name: f.default for f in dataclasses.fields(value)}
                 if isinstance(found_kind := defaults.get("kind"), str):
                     found[found_kind] = value
-    if kind not in found:
-        raise ValueError(nearest(str(kind), sorted(found), f"kind of {layer}"))
-    return found[kind]
+        if kind in found:
+            return found[kind]
+    raise ValueError(nearest(str(kind), sorted(found), f"kind of {layer}"))
 
 
 def summary(name: str) -> dict[str, str]:
@@ -173,7 +186,8 @@ def summary(name: str) -> dict[str, str]:
 
     Returns:
         "about", "command", "hardware", "time" and "score" from its docstring (each a line
-        `Word: ...`), and the parts that its model "takes" and "makes".
+        `Word: ...`), and the parts that its model "takes" ("noise" if it is given nothing) and
+        "makes"; a judge makes "a verdict".
     """
     text = document(name)
     about = {"about": text.strip().splitlines()[0] if text.strip() else ""}
@@ -183,4 +197,6 @@ def summary(name: str) -> dict[str, str]:
     recipe = load(name)
     with torch.device("meta"):
         model = recipe.model.build(recipe.clip)
-    return about | {p: ", ".join(sorted(getattr(model, p))) for p in ("takes", "makes")}
+    takes, makes = (", ".join(sorted(getattr(model, part))) for part in ("takes", "makes"))
+    nothing = "noise" if makes else "clips"
+    return about | {"takes": takes or nothing, "makes": makes or "a verdict"}

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from soundsight.contract import Loss, Model
+from soundsight.contract import Loss, Trainable
 from soundsight.data.loader import Batches, Dataset
 from soundsight.media.clip import Clip
 from soundsight.training import checkpoint
@@ -37,7 +37,7 @@ from soundsight.training.optim import (
     optimizer_tensors,
 )
 
-Validate = Callable[[Model, int], dict[str, float]]
+Validate = Callable[[Trainable, int], dict[str, float]]
 """Scores of a model in eval mode, given it and the number of finished steps."""
 
 
@@ -115,7 +115,7 @@ class NonFinite(RuntimeError):  # noqa: N818 - reads as what it is.
 
 
 def train(
-    model: Model,
+    model: Trainable,
     dataset: Dataset,
     config: TrainConfig,
     run: Path,
@@ -132,7 +132,7 @@ def train(
     raises KeyboardInterrupt.
 
     Args:
-        model: an `nn.Module` with the members of `Model`; it is moved to the device.
+        model: an `nn.Module` with the members of `Trainable`; it is moved to the device.
         dataset: clips to learn from.
         config: everything about how.
         run: the run folder; made if absent.
@@ -244,7 +244,7 @@ class Learner:
             for module in model.modules():
                 if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                     module.weight.data = module.weight.to(memory_format=torch.channels_last)
-        modules = cast(Model, model).phases()
+        modules = cast(Trainable, model).phases()
         self.phases = build_phases(model, modules, config.optim)
         self.ema = None if config.ema is None else Ema(model, config.ema)
         self.means = Means()
@@ -270,7 +270,7 @@ class Learner:
         self._generator.manual_seed(_seed(self.config.seed, self.done, "noise"))
         size = len(clip) // self.config.accumulate
         rounds = [
-            cast(Model, self.model).losses(
+            cast(Trainable, self.model).losses(
                 clip[first : first + size], step=self.done, generator=self._generator
             )
             for first in range(0, len(clip), size)
@@ -483,7 +483,7 @@ class TrainingLoop:
         model.eval()
         try:
             with torch.no_grad():
-                return validate(cast(Model, model), self.learner.done)
+                return validate(cast(Trainable, model), self.learner.done)
         finally:
             for module, mode in modes:
                 module.training = mode

@@ -1,69 +1,18 @@
-"""From a trained run and a request to clips: what the command line and any page use."""
+"""Continue seen frames: many futures of files, or of clips of the run's own data."""
 
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from soundsight import recipes
 from soundsight.contract import Streams
-from soundsight.media.clip import Clip, ClipSpec
+from soundsight.media.clip import Clip
 from soundsight.media.encode import encode, film_strip
 from soundsight.media.io import decode, probe
-from soundsight.recipes import Recipe
-from soundsight.training.checkpoint import load_weights
-from soundsight.training.trainer import pick_device
+from soundsight.sampling.pictures import view_scale
+from soundsight.sampling.runs import Run, check_request, check_samples_from
 
-LARGEST_SEED = 2**32 - 1
-MOST_SAMPLES = 10_000
-VIEW_PX = 192
-"""Small pictures are enlarged to about this many pixels when they are written for people."""
 ROWS_SHOWN = 9
 """Rows of a film strip picture: the truth and the first futures."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A trained model with all that is known of it."""
-
-    path: Path
-    recipe: Recipe
-    model: Any
-    """An `nn.Module` that is a `contract.Model`, in eval mode."""
-    device: torch.device
-
-
-def load_run(path: str | Path, *, device: str = "auto") -> Run:
-    """Rebuild the model of a run folder from `recipe.json` and `weights.safetensors`.
-
-    Raises:
-        ValueError: if the folder is no run, was never finished or saved, or its weights belong to
-            another model.
-    """
-    path = Path(path)
-    document, weights = path / "recipe.json", path / "weights.safetensors"
-    if not document.is_file():
-        raise ValueError(f"{path}: no run folder, it holds no recipe.json (see soundsight train)")
-    if not weights.is_file():
-        raise ValueError(f"{path}: no weights.safetensors yet; finish it with train --resume")
-    recipe = recipes.read(document)
-    model = recipe.model.build(recipe.clip)
-    load_weights(model, weights)
-    where = pick_device(device)
-    model = model.to(where, memory_format=torch.channels_last).eval()
-    return Run(path, recipe, model, where)
-
-
-def check_request(*, samples: int, seed: int) -> None:
-    """Raise a ValueError unless K and the seed are in range."""
-    if not 1 <= samples <= MOST_SAMPLES:
-        raise ValueError(f"samples={samples} must be between 1 and {MOST_SAMPLES}")
-    if not 0 <= seed <= LARGEST_SEED:
-        raise ValueError(f"seed={seed} must be between 0 and {LARGEST_SEED}")
 
 
 def clip_id(name: str) -> int:
@@ -98,8 +47,9 @@ def read_given(
             the file has if that is less.
 
     Raises:
-        ValueError: naming the file, if it lacks a part or is too short.
+        ValueError: naming the file, if it lacks a part or is too short; if the model takes nothing.
     """
+    check_samples_from(run, "clips")
     seen, spec = run.recipe.model.seen, run.recipe.clip
     if not 0 <= start_s < float("inf"):
         raise ValueError(f"start={start_s} must be at least 0 seconds")
@@ -112,11 +62,6 @@ def read_given(
         path, spec.with_frames(frames), start_s=start_s, audio="audio" in run.model.takes
     )
     return truth.context(seen), truth
-
-
-def view_scale(spec: ClipSpec) -> int:
-    """Enlargement that brings small pictures to about `VIEW_PX`."""
-    return max(1, round(VIEW_PX / spec.size))
 
 
 def write_futures(
@@ -162,8 +107,10 @@ def sample_files(
     """Continue each file; yields its name and what was written in `out/<its stem>/`.
 
     Raises:
-        ValueError: naming the file that cannot be used; those before it are written.
+        ValueError: naming the file that cannot be used; those before it are written. If the model
+            takes nothing.
     """
+    check_samples_from(run, "clips")
     stems = [Path(path).stem for path in paths]
     if twice := {stem for stem in stems if stems.count(stem) > 1}:
         raise ValueError(f"several clips are named {', '.join(sorted(twice))}: sample them apart")
@@ -176,7 +123,12 @@ def sample_files(
 def sample_data(
     run: Run, out: Path, *, clips: int, samples: int = 1, seed: int = 0, split: str = "test"
 ) -> Iterator[tuple[str, list[Path]]]:
-    """Continue the first clips of the run's own data; yields names and files as `sample_files`."""
+    """Continue the first clips of the run's own data; yields names and files as `sample_files`.
+
+    Raises:
+        ValueError: if none are asked for, or the model takes nothing.
+    """
+    check_samples_from(run, "clips")
     if clips < 1:
         raise ValueError(f"count={clips} must be at least 1")
     spec = run.recipe.clip.with_frames(run.recipe.evaluate.frames)
@@ -187,14 +139,3 @@ def sample_data(
         made = draw(run, given, samples=samples, seed=seed, ids=[index])
         name = f"{split}_{index:04d}"
         yield name, write_futures(made, truth, out / name)
-
-
-def probe_writable(folder: Path) -> Path:
-    """The folder, made if absent, if something can be written into it; asked before long work.
-
-    Raises:
-        OSError: naming it, if not.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        return folder

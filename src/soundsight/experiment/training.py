@@ -1,0 +1,64 @@
+"""From a recipe to a run folder."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from soundsight import recipes
+from soundsight.contract import Trainable
+from soundsight.experiment.kinds import Validator, kind_of
+from soundsight.recipes import Recipe
+from soundsight.training.trainer import train
+
+
+def run_training(
+    recipe: Recipe, out: Path, *, resume: bool = False, validate: bool = True, progress: bool = True
+) -> Trainable:
+    """Train a recipe into a run folder.
+
+    Args:
+        recipe: of any kind of experiment.
+        out: the run folder.
+        resume: go on from its last state.
+        validate: score the validation split on the way, if the kind of experiment does.
+        progress: tell people on stderr how it goes.
+
+    Returns:
+        The trained model, or judge.
+
+    Raises:
+        ValueError, OSError, Interrupted, NonFinite: see `soundsight.training.trainer.train`.
+    """
+    torch.manual_seed(recipe.train.seed)  # The weights that it starts from.
+    model: Trainable = recipe.model.build(recipe.clip)
+    data = recipe.data.build(recipe.clip, "train")
+    hook = None
+    if validate and recipe.train.steps >= recipe.train.validate_every:
+        try:
+            hook = validator(recipe)
+        except ValueError as error:  # A small folder may have nothing to spare.
+            print(f"training without validation: {error}", file=sys.stderr)
+    train(
+        model,
+        data,
+        recipe.train,
+        out,
+        recipe=recipes.to_json(recipe),
+        resume=resume,
+        validate=hook,
+        progress=progress,
+    )
+    return model
+
+
+def validator(recipe: Recipe) -> Validator | None:
+    """A validation hook: scores of the validation split.
+
+    Forecasts: PSNR and SSIM. Judges: their rows' values. Generation from nothing has none: what is
+    cheap enough to compute on the way says too little about it.
+
+    Raises:
+        ValueError: if that split has fewer than two clips.
+    """
+    return kind_of(recipe).validator(recipe)

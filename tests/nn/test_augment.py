@@ -1,0 +1,212 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from soundsight.nn import augment
+from soundsight.nn.augment import augment_audio, augment_video
+
+VIDEO_SETS = [("color",), ("translation",), ("cutout",), augment.VIDEO]
+AUDIO_SETS = [("shift",), ("gain",), ("polarity",), augment.AUDIO]
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def pictures(batch=3, frames=4, channels=3, size=16):
+    x = torch.rand(batch, frames, channels, size, size, generator=seeded(7))
+    return 2 * x - 1
+
+
+def sounds(batch=3, samples=50):
+    return torch.randn(batch, samples, generator=seeded(8))
+
+
+# ---- What holds for all of them ------------------------------------------------------------------
+
+
+def test_none_is_the_identity_and_draws_nothing():
+    source, video, audio = seeded(), pictures(), sounds()
+    before = source.get_state()
+    assert augment_video(video, (), source) is video
+    assert augment_audio(audio, (), source) is audio
+    assert torch.equal(source.get_state(), before)
+
+
+def test_kinds_of_the_other_modality_change_nothing():
+    assert augment_video(pictures(), augment.AUDIO, seeded()).equal(pictures())
+    assert augment_audio(sounds(), augment.VIDEO, seeded()).equal(sounds())
+
+
+@pytest.mark.parametrize("kinds", VIDEO_SETS)
+def test_all_frames_of_a_clip_are_changed_alike(kinds):
+    still = pictures(6, 1).expand(-1, 5, -1, -1, -1)
+    changed = augment_video(still, kinds, seeded())
+    torch.testing.assert_close(changed, changed[:, :1].expand(-1, 5, -1, -1, -1))
+    assert not torch.equal(changed, still)
+
+
+@pytest.mark.parametrize("kinds", VIDEO_SETS)
+def test_clips_are_changed_apart(kinds):
+    same = pictures(1).expand(6, -1, -1, -1, -1)
+    changed = augment_video(same, kinds, seeded())
+    assert len({tuple(clip.flatten().tolist()) for clip in changed}) > 1
+
+
+@pytest.mark.parametrize("kinds", VIDEO_SETS)
+def test_gradients_reach_pictures(kinds):
+    video = pictures(2, 2, 3, 8).double().requires_grad_()
+    weight = torch.cos(torch.arange(video.numel(), dtype=torch.float64)).view_as(video)
+    (augment_video(video, kinds, seeded()) * weight).sum().backward()
+    ahead = video.detach().clone()
+    ahead[1, 0, 1, 3, 4] += 1e-3
+    difference = augment_video(ahead, kinds, seeded()) - augment_video(
+        video.detach(), kinds, seeded()
+    )
+    expected = (difference * weight).sum() / 1e-3
+    torch.testing.assert_close(video.grad[1, 0, 1, 3, 4], expected)
+    assert video.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("kinds", AUDIO_SETS)
+def test_gradients_reach_sounds(kinds):
+    audio = sounds(2, 20).double().requires_grad_()
+    augment_audio(audio, kinds, seeded()).square().sum().backward()
+    assert (audio.grad != 0).all()
+
+
+# ---- Pictures ------------------------------------------------------------------------------------
+
+
+def test_translation_equals_a_loop():
+    video = pictures(24, 1, 1, 16)
+    moved, seen = augment_video(video, ["translation"], seeded()), set()
+    for before, after in zip(video, moved, strict=True):
+        found = []
+        for dy in range(-2, 3):
+            for dx in range(-2, 3):
+                expected = torch.zeros_like(before)
+                for y in range(max(0, -dy), min(16, 16 - dy)):
+                    for x in range(max(0, -dx), min(16, 16 - dx)):
+                        expected[:, :, y, x] = before[:, :, y + dy, x + dx]
+                if torch.equal(after, expected):
+                    found.append((dy, dx))
+        assert len(found) == 1
+        seen |= set(found)
+    assert {dy for dy, _ in seen} == {dx for _, dx in seen} == {-2, -1, 0, 1, 2}
+
+
+def test_cutout_is_one_square_of_grey_that_may_leave_the_picture():
+    video, whole = pictures(60, 2, 3, 16), 0
+    cut = augment_video(video, ["cutout"], seeded())
+    for before, after in zip(video, cut, strict=True):
+        hole = (after == 0).flatten(0, 1)
+        assert (hole == hole[0]).all()  # The same in all frames and colours.
+        torch.testing.assert_close(after[:, :, ~hole[0]], before[:, :, ~hole[0]])
+        rows, columns = (hole[0].any(axis).nonzero()[:, 0] for axis in (1, 0))
+        assert hole[0].sum() == len(rows) * len(columns)
+        for at in (rows, columns):
+            assert len(at) == at[-1] - at[0] + 1 <= 8
+            assert len(at) in (7, 8) or at[0] == 0 or at[-1] == 15
+        whole += len(rows) == len(columns) == 7
+    assert 0 < whole < 60
+
+
+def test_color_is_affine_per_clip_and_keeps_what_it_should():
+    video = pictures(200, 2, 3, 4)
+    changed = augment_video(video, ["color"], seeded())
+    # Contrast leaves the mean, saturation the grey: the mean moves by the brightness alone.
+    brightness = (changed - video).mean((1, 2, 3, 4))
+    assert brightness.min() >= -0.5
+    assert brightness.max() <= 0.5
+    assert brightness.std().item() == pytest.approx(12**-0.5, abs=0.03)
+
+    def parts(x):
+        grey = x.mean(2, keepdim=True)
+        return grey - grey.mean((1, 3, 4), keepdim=True), x - grey
+
+    (grey, color), (new_grey, new_color) = parts(video), parts(changed)
+    contrast = (new_grey / grey).flatten(1).median(1).values
+    torch.testing.assert_close(new_grey, contrast[:, None, None, None, None] * grey)
+    assert contrast.min() >= 0.5
+    assert contrast.max() <= 1.5
+    saturation = (new_color / color).flatten(1).median(1).values / contrast
+    both = (saturation * contrast)[:, None, None, None, None]
+    torch.testing.assert_close(new_color, both * color, atol=1e-5, rtol=1e-4)
+    assert saturation.min() >= 0
+    assert saturation.max() <= 2 + 1e-4
+    assert saturation.mean().item() == pytest.approx(1, abs=0.1)
+    assert contrast.mean().item() == pytest.approx(1, abs=0.06)
+
+
+# ---- Sounds --------------------------------------------------------------------------------------
+
+
+def test_shift_is_circular():
+    audio = sounds(30)
+    shifted, by = augment_audio(audio, ["shift"], seeded()), set()
+    torch.testing.assert_close(shifted.sum(1), audio.sum(1))
+    for before, after in zip(audio, shifted, strict=True):
+        (found,) = [k for k in range(50) if torch.equal(before.roll(-k), after)]
+        by.add(found)
+    assert len(by) > 15
+    assert max(by) > 35
+
+
+def test_gain_is_a_factor_of_at_most_six_decibels():
+    audio = sounds(300)
+    ratio = augment_audio(audio, ["gain"], seeded()) / audio
+    torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio))
+    level = 20 * ratio[:, 0].log10()
+    assert level.abs().max() <= 6 + 1e-4
+    assert level.min() < -5
+    assert level.max() > 5
+
+
+def test_polarity_is_a_coin():
+    sign = augment_audio(torch.ones(400, 3), ["polarity"], seeded())
+    assert (sign == sign[:, :1]).all()
+    assert set(sign.flatten().tolist()) == {-1, 1}
+    assert sign.mean().abs() < 0.15
+
+
+def test_random_roll_is_circular_within_its_bounds_and_both_ways():
+    audio = sounds(80)
+    rolled, by = augment.random_roll(audio, 3, 7, seeded()), set()
+    for before, after in zip(audio, rolled, strict=True):
+        (found,) = [k for k in range(-24, 26) if torch.equal(before.roll(k), after)]
+        by.add(found)
+    assert by == {-6, -5, -4, -3, 3, 4, 5, 6}
+
+
+# ---- Excerpts ------------------------------------------------------------------------------------
+
+
+def numbered(batch, frames):
+    """Clip b's frame k is all 100 b + k."""
+    value = 100 * torch.arange(batch)[:, None] + torch.arange(frames)
+    return value[..., None, None, None].expand(-1, -1, 1, 2, 2).float()
+
+
+def test_random_frames_are_of_their_own_clip_and_any_time():
+    frames = augment.random_frames(numbered(200, 5), seeded())
+    assert frames.shape == (200, 1, 2, 2)
+    value = frames[:, 0, 0, 0]
+    assert torch.equal(value // 100, torch.arange(200.0))
+    assert set((value % 100).tolist()) == {0, 1, 2, 3, 4}
+
+
+def test_random_windows_are_consecutive_and_start_anywhere():
+    windows = augment.random_windows(numbered(200, 6), 4, seeded())[..., 0, 0, 0]
+    assert torch.equal(windows.diff(dim=1), torch.ones(200, 3))
+    assert torch.equal(windows[:, 0] // 100, torch.arange(200.0))
+    assert set((windows[:, 0] % 100).tolist()) == {0, 1, 2}
+    video = numbered(3, 6)
+    assert augment.random_windows(video, 6, seeded()) is video
+
+
+def test_augmentations_of_a_padded_picture_bring_in_grey():
+    """Zero is the middle of [-1, 1]: what moves in is neither dark nor bright."""
+    moved = augment_video(torch.ones(50, 1, 1, 16, 16), ["translation"], seeded())
+    assert set(moved.flatten().tolist()) == {0, 1}
+    assert F.avg_pool2d(moved[:, 0], 16).min() >= (14 / 16) ** 2
