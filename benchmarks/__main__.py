@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import loader, m3so, prepare, sound2sight
+from benchmarks import joint_gan, loader, m3so, prepare, sound2sight
 from soundsight.training.memory import keep_freed_memory
 
 PUBLISHED_M3SO = 22.0
@@ -76,9 +76,30 @@ def lines(found: dict[str, Any]) -> list[Line]:
     for workers, share in data["waiting_share"].items():
         what = f"training waits for data, {workers} processes"
         table.append(Line(what, 100 * share, "% of the time", "", None))
+    table += joint_lines(found["joint_gan"])
     table += prepare_lines(found["prepare"])
     for job, megabytes in s["peak_memory_mb"].items():
         table.append(Line(f"peak memory, {job}", megabytes, "MB", "", None))
+    return table
+
+
+def joint_lines(found: dict[str, Any]) -> list[Line]:
+    """Lines about the joint GAN."""
+    table: list[Line] = []
+    for job, t in found.items():
+        ours, plain, memory = t["train_clips_per_s"], t["plain_clips_per_s"], t["peak_memory_mb"]
+        name = f"joint GAN, {job}"
+        table += [
+            against(f"{name}, train", ours, "clips/s", "one forward per loss", plain),
+            Line(f"{name}, sample", t["sample_clips_per_s"], "clips/s", "", None),
+            against(
+                f"{name}, peak memory",
+                memory["shared"],
+                "MB",
+                "one forward per loss",
+                memory["plain"],
+            ),
+        ]
     return table
 
 
@@ -126,6 +147,7 @@ def main() -> None:
     found["prepare"] = prepare.measure()
     found["loader"] = loader.measure()
     found["sound2sight"] = sound2sight.measure(options.repeats)
+    found["joint_gan"] = joint_gan.measure(options.repeats)
     table = lines(found)
     shown = Table("what", "figure", "against", "ratio")
     for line in table:

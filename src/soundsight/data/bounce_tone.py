@@ -163,6 +163,12 @@ class BounceToneDataset:
     def __len__(self) -> int:
         return self.config.clips[self._split]
 
+    @property
+    def labels(self) -> Int64[np.ndarray, " b"]:
+        """Class seen in every clip of the split."""
+        seen, _ = self._draw(range(len(self)))
+        return seen.kind
+
     def clips(self, indices: Sequence[int]) -> Clip:
         """These clips, in this order: video, sound, and the colour as label.
 

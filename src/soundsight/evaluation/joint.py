@@ -199,8 +199,8 @@ def _notes(judges: Mapping[str, Any], data: Dataset, align: bool) -> Iterator[st
     lost = {
         "sound": "Fréchet and kernel distance, inception score and variety of the sound",
         "video": "Fréchet and kernel distance, inception score and variety of the video",
-        "image": "Fréchet and kernel distance of single frames",
-        "pitch": "the two entropies of the pitch",
+        "image": "Fréchet and kernel distance and inception score of single frames",
+        "pitch": "entropy of the pitch",
         "correspondence": "AUC and retrieval",
     }
     for role, what in lost.items():

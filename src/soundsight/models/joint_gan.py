@@ -27,20 +27,14 @@ from torch import Generator, Tensor, nn
 from soundsight.contract import Loss, Streams
 from soundsight.media.clip import Clip, ClipSpec
 from soundsight.nn import augment
-from soundsight.nn.adversarial import fake_loss, real_loss, shares
+from soundsight.nn.adversarial import fake_loss, kaiming, real_loss, shares
 from soundsight.nn.ears import Ears, spectrum
 from soundsight.nn.jitter import Jitter
-from soundsight.nn.latents import Latents, Widths
-from soundsight.nn.mocogan import SHORTEST, PictureDiscriminator, VideoGenerator
+from soundsight.nn.latents import Latents, widths
+from soundsight.nn.mocogan import PictureDiscriminator, VideoGenerator, shortest
 from soundsight.nn.pair_discriminator import PairDiscriminator, resampling
 from soundsight.nn.penalty import gradient_penalty, r1_penalty
-from soundsight.nn.wavegan import (
-    STRIDE,
-    AudioGenerator,
-    audio_steps,
-    glorot,
-    kaiming,
-)
+from soundsight.nn.wavegan import STRIDE, AudioGenerator, audio_steps, glorot
 
 FIDELITY: dict[str, dict[str, Any]] = {
     "paper": {
@@ -167,19 +161,6 @@ class Config:
         return JointGAN(self, spec)
 
 
-def widths(c: Config) -> Widths:
-    """How much noise there is of each kind.
-
-    Raises:
-        ValueError: if a generator takes less than is shared.
-    """
-    mode = c.choice("latent_mode")
-    shared = {"separate": 0, "shared": c.sound, "partial": c.shared}[mode]
-    if mode == "partial" and shared > min(c.sound, c.content):
-        raise ValueError(f"shared={shared} exceeds sound={c.sound} or content={c.content}")
-    return Widths(shared, max(0, c.content - shared), c.motion, c.sound - shared)
-
-
 # ---- Losses, on logits ---------------------------------------------------------------------------
 
 
@@ -228,24 +209,27 @@ class JointGAN(nn.Module):
         c, self.config, self.spec = config, config, spec
         self.steps, self.step_samples = audio_steps(spec, c.audio_layers), STRIDE**c.audio_layers
         self.pairs: tuple[str, ...] = c.choice("pairs")
-        self.widths, self.window = widths(c), c.window or spec.frames
-        if not SHORTEST <= self.window <= spec.frames:
-            least = f"the video discriminator sees at least {SHORTEST}, at most all"
+        self.window, mode = c.window or spec.frames, c.choice("latent_mode")
+        self.widths = widths(mode, c.content, c.motion, c.sound, c.shared)
+        if not shortest(spec.size) <= self.window <= spec.frames:
+            least = f"the video discriminator sees at least {shortest(spec.size)}, at most all"
             raise ValueError(f"window={self.window} of frames={spec.frames}: {least}")
-        synchronous = c.choice("latent_mode") == "partial"
         image = {"channels": c.image_channels, "size": spec.size, "colors": spec.channels}
         sound = {"channels": c.audio_channels, "steps": self.steps, "layers": c.audio_layers}
         judge = image | {"batch_norm": c.choice("batch_norm")}
         parts = {
-            "audio": AudioGenerator(c.sound, motion=c.motion * synchronous, **sound),
+            "audio": AudioGenerator(c.sound, motion=c.motion * (mode == "partial"), **sound),
             "video": VideoGenerator(c.content, c.motion, **image),
         }
         self.generators = nn.ModuleDict(parts)
         self.both = c.choice("ears") == "both"
         self.audio_discriminator = Ears(spec.sample_rate, both=self.both, **sound)
-        first = glorot if c.choice("init") == "glorot" else kaiming
-        first(self.generators["audio"])
-        first(self.audio_discriminator.waveform)
+        if c.choice("init") == "glorot":
+            glorot(self.generators["audio"])
+            glorot(self.audio_discriminator.waveform)
+        else:
+            kaiming(self.generators["audio"], last=1 / 3)  # Quiet, far from the ends of tanh.
+            kaiming(self.audio_discriminator.waveform)
         parts = {
             "image": PictureDiscriminator(patch=c.image_discriminator == "patch", **judge),
             "video": PictureDiscriminator(
@@ -398,9 +382,15 @@ class JointGAN(nn.Module):
         weight, video = self.r1("r1_video", step), real.video
         if self.config.shuffle_pairs:
             video = video.roll(1, 0)
-        real = Pair(real.audio, video).detached(watched=weight > 0)
+        if len(video) < 2 and ("mm" in self.pairs or self.config.shuffle_pairs):
+            raise ValueError("pairs of two different clips need a batch of at least 2")
+        rolled = None
+        if "roll" in self.pairs:
+            rolled = self.sound(self.rolled(real.audio, generator)).detach()
+        real = Pair(self.sound(real.audio), video).detached(watched=weight > 0)
+        fake = fake._replace(audio=self.sound(fake.audio))
         kinds = [k for k in PAIRS if k.split("_")[0] in self.pairs]
-        said = self.judged(real, fake, step, generator, ["real", *kinds])
+        said = self.judged(real, fake, step, generator, ["real", *kinds], rolled)
         loss = discriminator_1_loss(
             said["real"], [said[k] for k in kinds], average=self.config.choice("average_fakes")
         )
@@ -421,14 +411,17 @@ class JointGAN(nn.Module):
         step: int,
         generator: Generator,
         kinds: Collection[str],
+        rolled: Tensor | None = None,
         *,
         second: bool = False,
     ) -> dict[str, Tensor]:
-        """What D_1, or D_2, says of pairs of these kinds; it looks at each part once."""
+        """What D_1, or D_2, says of pairs of these kinds; it looks at each part once.
+
+        The sounds are what `sound` makes of waveforms.
+        """
         jitter, head = self.jitter(step, generator), int(second and self.config.share_trunk)
         net: Any = self.joint_discriminators["d2" if second and not head else "d1"]
-        sounds = [self.sound(pair.audio) for pair in (real, fake)]
-        heard = [net.hear(sound, jitter) for sound in sounds]
+        heard = [net.hear(pair.audio, jitter) for pair in (real, fake)]
         seen = [net.see(pair.video) for pair in (real, fake)]
         said = {}
         for kind in kinds:
@@ -437,7 +430,7 @@ class JointGAN(nn.Module):
             if kind == "mm":
                 s = s.roll(1, 0)
             if kind == "roll":
-                h = net.hear(self.rolled(sounds[0], generator), jitter)
+                h = net.hear(rolled, jitter)
             said[kind] = net.join(h, s)[:, head]
         return said
 
@@ -457,6 +450,7 @@ class JointGAN(nn.Module):
             terms[name] = generator_loss(net(self.excerpt(name, fake.video, generator), jitter))
         total = torch.stack([*terms.values()]).sum()
 
+        real, fake = (pair._replace(audio=self.sound(pair.audio)) for pair in (real, fake))
         ramp = c.choice("ramp")
         rise = min(1.0, step / ramp) if ramp else 1.0
         eq2 = EQ2 if "eq2" in self.pairs else ()
@@ -464,10 +458,8 @@ class JointGAN(nn.Module):
         if kinds and rise * c.lambda_1 > 0:
             first = self.judged(real, fake, step, apart, kinds)
             terms |= {f"d1_{kind}": generator_loss(logits) for kind, logits in first.items()}
-            weights = {"d1_gg": c.lambda_1} | {f"d1_{k}": c.lambda_1 * c.lambda_eq2 for k in eq2}
-            total = total + rise * sum(
-                weights[f"d1_{kind}"] * terms[f"d1_{kind}"] for kind in kinds
-            )
+            weights = {"gg": c.lambda_1} | dict.fromkeys(eq2, c.lambda_1 * c.lambda_eq2)
+            total = total + rise * sum(weights[kind] * terms[f"d1_{kind}"] for kind in kinds)
         if self.plays_d2 and rise > 0:  # Each wants to be taken for the other.
             other = self.judged(real, fake, step, apart, EQ2, second=True)
             terms["d2_sound"] = fake_loss(other["eq2_sound"])
@@ -478,11 +470,11 @@ class JointGAN(nn.Module):
             total = total + decay / 2 * torch.stack(squares).sum()
         return Loss(total, terms)
 
-    def rolled(self, sound: Tensor, generator: Generator) -> Tensor:
-        """Sounds, or spectrograms, late or early by `ROLL_S`."""
-        per_second = sound.shape[-1] * self.spec.sample_rate / (self.steps * self.step_samples)
-        least, most = (round(x * per_second) for x in ROLL_S)
-        return augment.random_roll(sound, least, most, generator)
+    def rolled(self, audio: Float[Tensor, "b n"], generator: Generator) -> Float[Tensor, "b n"]:
+        """Sounds late or early by `ROLL_S`, round within the clip."""
+        least, most = (round(x * self.spec.sample_rate) for x in ROLL_S)
+        clip = audio[:, : self.spec.samples]
+        return self.padded(augment.random_roll(clip, least, most, generator))
 
     # ---- Sampling --------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
-"""The logarithms of the adversarial game, on logits."""
+"""What adversarial networks share: the logarithms of the game, on logits, and first weights."""
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def real_loss(logits: Float[Tensor, "..."]) -> Float[Tensor, ""]:
@@ -32,3 +33,35 @@ def shares(
     right = {name: (fake < 0).float().mean() for name, fake in fakes.items()}
     right["real"] = (real > 0).float().mean()
     return {prefix + name: share for name, share in right.items()}
+
+
+def kaiming(net: nn.Module, *, last: float = 1.0) -> None:
+    """First weights that keep the signal's power from layer to layer, biases zero.
+
+    Torch's own lose most of it at each layer without a norm: a deep discriminator then says the
+    same of everything for hundreds of steps.
+
+    Args:
+        net: its linear maps and convolutions, plain and transposed, are set; a module named
+            "from_motion" stays as it is.
+        last: factor of the last one's weights.
+
+    Source:
+        He et al., Delving Deep into Rectifiers, 2015, equation 10, for the outputs of transposed
+        convolutions with the share of the kernel that reaches one of them.
+    """
+    final = None
+    for name, module in net.named_modules():
+        weight = getattr(module, "weight", None)
+        if not isinstance(weight, Tensor) or weight.ndim < 2 or name.endswith("from_motion"):
+            continue
+        inputs = weight[0].numel()
+        if isinstance(module, nn.ConvTranspose1d):
+            inputs = module.in_channels * module.kernel_size[0] // module.stride[0]
+        nn.init.normal_(weight, 0.0, (2 / inputs) ** 0.5)
+        if isinstance(module.bias, Tensor):
+            nn.init.zeros_(module.bias)
+        final = weight
+    if final is not None:
+        with torch.no_grad():
+            final.mul_(last)

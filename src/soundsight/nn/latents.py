@@ -90,3 +90,23 @@ class Widths:
         sound = normal(self.sound)
         motion = torch.stack([normal(self.motion) for _ in range(frames)], dim=1)
         return Latents(shared, content, start, motion, sound)
+
+
+def widths(mode: str, content: int, motion: int, sound: int, shared: int) -> Widths:
+    """How much noise there is of each kind.
+
+    Args:
+        mode: "separate": nothing is shared; "shared": all of the sound's noise is; "partial":
+            `shared` numbers are.
+        content: that the video takes, z_C.
+        motion: that the motion takes at each frame.
+        sound: that the sound takes.
+        shared: under "partial".
+
+    Raises:
+        ValueError: if less is taken than is shared.
+    """
+    common = {"separate": 0, "shared": sound, "partial": shared}[mode]
+    if mode == "partial" and shared > min(sound, content):
+        raise ValueError(f"shared={shared} exceeds sound={sound} or content={content}")
+    return Widths(common, max(0, content - common), motion, sound - common)

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from soundsight.nn.jitter import Jitter
 
-SHORTEST, UNPADDED = 8, 16
-"""Frames that the video discriminator needs, and those from which it needs no padding in time."""
 SIZES = {4 * 2**levels: levels for levels in range(2, 6)}
 """Doublings from 4 pixels to the sizes that the networks make."""
 
@@ -28,6 +26,11 @@ def picture_levels(size: int) -> int:
     if size not in SIZES:
         raise ValueError(f"size={size}: MoCoGAN's networks need one of {[*SIZES]} px")
     return SIZES[size]
+
+
+def shortest(size: int) -> int:
+    """Frames that the video discriminator needs: 8 at 64 px, as the kernels are 4 frames long."""
+    return 4 + picture_levels(size)
 
 
 class VideoGenerator(nn.Module):
@@ -76,8 +79,8 @@ class PictureDiscriminator(nn.Module):
         size: of the frames, pixels.
         colors: channels of the frames.
         channels: of the first layer.
-        frames: 1 for D_I; else the length of the videos, at least 8.  Below 16, videos are padded
-            in time, or the kernels would be longer than they are.
+        frames: 1 for D_I; else the length of the videos, at least `shortest`.  Where the kernels
+            would outgrow them (at 64 px below 16), they are padded in time.
         patch: a 4 x 4 map of logits (at each time), or one.
         batch_norm: normalize all hidden layers but the first.
     """
@@ -93,7 +96,8 @@ class PictureDiscriminator(nn.Module):
         batch_norm: bool = True,
     ) -> None:
         super().__init__()
-        hidden, still, pad = picture_levels(size) - patch, frames == 1, int(frames < UNPADDED)
+        levels, still = picture_levels(size), frames == 1
+        hidden, pad = levels - patch, int(frames < 4 + 3 * levels)
         widths = [colors, *(channels * 2**level for level in range(hidden)), 1]
 
         def conv(i: int, o: int, whole: bool) -> nn.Module:

@@ -140,26 +140,3 @@ def glorot(net: nn.Module) -> None:
             nn.init.xavier_uniform_(module.weight)
             assert module.bias is not None
             nn.init.zeros_(module.bias)
-
-
-def kaiming(net: nn.Module) -> None:
-    """First weights that keep the signal's power from layer to layer, biases zero.
-
-    Torch's own shrink it at each of the transposed convolutions, whose outputs sum a fourth of the
-    weights.  A generator's last layer begins at a third of that: quiet, far from tanh's ends.
-    """
-    for name, module in net.named_modules():
-        if name == "from_motion":
-            continue  # It stays zero.
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.ConvTranspose1d):
-            inputs = module.weight[0].numel()
-            if isinstance(module, nn.ConvTranspose1d):
-                inputs = module.in_channels * KERNEL // STRIDE
-            nn.init.normal_(module.weight, 0.0, (2 / inputs) ** 0.5)
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
-    if isinstance(net, AudioGenerator):
-        with torch.no_grad():
-            last = net.layers[-1]
-            assert isinstance(last, nn.ConvTranspose1d)
-            last.weight.div_(3)

@@ -1,0 +1,50 @@
+"""Joint generation at a laptop's size, so that sound and picture belong together: BounceTone.
+
+16 px, 10 fps, 1 s, 6 kHz.
+
+Command: soundsight train joint_gan_bounce_laptop --out runs/joint
+Hardware: 2 CPU cores.
+Time: 40 minutes.
+Score: not settled yet, see docs/models/joint_gan.md.
+"""
+
+from soundsight.data.bounce_tone import BounceTone
+from soundsight.evaluation.joint import JointProtocol
+from soundsight.media.clip import ClipSpec
+from soundsight.models import joint_gan
+from soundsight.recipes import Recipe
+from soundsight.recipes.joint_gan_bounce import LAPTOP_JUDGES, PHASES
+from soundsight.training.optim import OptimConfig
+from soundsight.training.trainer import TrainConfig
+
+ADAM = OptimConfig(lr=7e-4, betas=(0.5, 0.99))
+SIZES = {
+    "image_channels": 16,
+    "audio_channels": 16,
+    "audio_layers": 4,
+    "joint_channels": 8,
+    "shuffle_radius": 1,
+}
+
+RECIPE = Recipe(
+    model=joint_gan.Config(
+        **SIZES,
+        position=True,
+        lambda_2=0.0,
+        ramp=1500,
+        noise_until=2000,
+        r1_audio=1.25,
+        augment=(),  # No clip comes twice.
+    ),
+    data=BounceTone(clips=(100_000, 1000, 2000)),
+    clip=ClipSpec(frames=10, fps=10, size=16, channels=3, sample_rate=6000),
+    train=TrainConfig(
+        steps=12_000,
+        batch_size=16,
+        ema=0.995,
+        optim=dict.fromkeys(PHASES, ADAM),
+        log_every=100,
+        checkpoint_every=500,
+    ),
+    evaluate=JointProtocol(clips=1000, judges=LAPTOP_JUDGES),
+)

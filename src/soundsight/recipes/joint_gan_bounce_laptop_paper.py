@@ -1,0 +1,15 @@
+"""The model as published at a laptop's size: two joint discriminators by equation 2.
+
+Command: soundsight train joint_gan_bounce_laptop_paper --out runs/paper
+Hardware: 2 CPU cores.
+Time: not measured yet.
+Score: picture and sound cannot belong together.
+"""
+
+import dataclasses
+
+from soundsight.models import joint_gan
+from soundsight.recipes.joint_gan_bounce_laptop import RECIPE as BASE
+from soundsight.recipes.joint_gan_bounce_laptop import SIZES
+
+RECIPE = dataclasses.replace(BASE, model=joint_gan.Config(fidelity="paper", **SIZES))
