@@ -683,7 +683,8 @@ class Heard(torch.nn.Module):
 def noise_of_sound(model, count=400):
     model.generators["audio"] = Heard()
     z = model.latents(Streams(0, list(range(count))), 1, 8)
-    model.generate(z)
+    with torch.no_grad():
+        model.make(z, model.spec)
     return z, model.generators["audio"]
 
 

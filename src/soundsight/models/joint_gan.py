@@ -39,16 +39,16 @@ from soundsight.nn.wavegan import STRIDE, AudioGenerator, audio_steps, glorot
 FIDELITY: dict[str, dict[str, Any]] = {
     "paper": {
         "pairs": ("eq2",), "latent_mode": "separate", "batch_norm": True, "r1_video": 0.0,
-        "r1_audio": 0.0, "average_fakes": False, "noise_until": None, "lambda_2": 1.0,
-        "ramp": 0, "fresh_fakes": True, "shuffle_per_sample": False, "augment": (),
-        "weight_decay": 1e-5, "init": "glorot", "ears": "waveform",
+        "r1_audio": 0.0, "r1_spectrum": 0.0, "r1_pairs": 0.0, "average_fakes": False,
+        "noise_until": None, "lambda_2": 1.0, "ramp": 0, "fresh_fakes": True, "augment": (),
+        "shuffle_per_sample": False, "weight_decay": 1e-5, "init": "glorot", "ears": "waveform",
     },
     "fixed": {
         "pairs": ("eq2", "gg"), "latent_mode": "partial", "batch_norm": False, "r1_video": 1.0,
-        "r1_audio": 10.0, "average_fakes": True, "noise_until": 50_000, "lambda_2": 0.1,
-        "ramp": 5000, "fresh_fakes": False, "shuffle_per_sample": True,
+        "r1_audio": 10.0, "r1_spectrum": 5.0, "r1_pairs": 5.0, "average_fakes": True,
+        "noise_until": 50_000, "lambda_2": 0.1, "ramp": 5000, "fresh_fakes": False,
         "augment": ("color", "translation", "cutout", "shift", "gain", "polarity"),
-        "weight_decay": 0.0, "init": "kaiming", "ears": "both",
+        "shuffle_per_sample": True, "weight_decay": 0.0, "init": "kaiming", "ears": "both",
     },
 }  # fmt: skip
 """What each fidelity makes of the fields of `Config` that are None."""
@@ -59,8 +59,8 @@ Pairs = Literal["eq2", "gg", "mm", "roll"]
 EQ2 = ("eq2_sound", "eq2_video")
 PAIRS = {"eq2_sound": (1, 0), "eq2_video": (0, 1), "gg": (1, 1), "mm": (0, 0), "roll": (0, 0)}
 """Whether sound and video are generated, by kind of pair."""
-ROLL_S = (0.2, 0.5)
-"""Least and most that the sound of "roll" is late or early, s."""
+ROWS, ROLL_S = 16, (0.2, 0.5)
+"""Clips generated at a time; least and most that the sound of "roll" is late or early, s."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -95,7 +95,7 @@ class Config:
     joint_channels: PositiveInt = 32
     """Channels of the first layers of the joint discriminators."""
     fusion: Literal["steps", "global"] = "steps"
-    """Where joint discriminators join both: at each latent step, or after pooling over time."""
+    """Joint discriminators join both at each latent step, or after pooling over time."""
     share_trunk: bool = False
     """D_1 and D_2 as two heads of one network."""
     position: bool = False
@@ -123,9 +123,13 @@ class Config:
     saturating: bool = False
     """The generator's side of equation 1 as printed."""
     r1_video: NonNegativeFloat | None = None
-    """γ of R1 on real videos and pairs.  paper: 0; fixed: 1."""
+    """γ of R1 on real videos.  paper: 0; fixed: 1."""
     r1_audio: NonNegativeFloat | None = None
-    """γ of R1 on real sounds.  paper: 0; fixed: 10."""
+    """γ of R1 on real waveforms.  paper: 0; fixed: 10."""
+    r1_spectrum: NonNegativeFloat | None = None
+    """γ of R1 on their spectrograms, for D_A.  paper: 0; fixed: 5."""
+    r1_pairs: NonNegativeFloat | None = None
+    """γ of R1 on real pairs.  paper: 0; fixed: 5."""
     r1_every: PositiveInt = 16
     """Steps between R1 penalties, which are that much larger."""
     average_fakes: bool | None = None
@@ -248,15 +252,15 @@ class JointGAN(nn.Module):
 
     def phases(self) -> dict[str, nn.Module]:
         """Three kinds of discriminators, and both generators."""
-        names = ["audio_discriminator", "video_discriminators", "joint_discriminators"]
-        names = [*names[: 3 if self.pairs else 2], "generators"]
+        joint = ["joint_discriminators"] if self.pairs else []
+        names = ["audio_discriminator", "video_discriminators", *joint, "generators"]
         return {name: getattr(self, name) for name in names}
 
     def real(self, clip: Clip) -> Pair:
         """A batch as the networks see it."""
         if clip.video is None or clip.audio is None:
             missing = "pictures" if clip.video is None else "sound"
-            raise ValueError(f"the joint GAN learns from videos with sound, not without {missing}")
+            raise ValueError(f"the joint GAN needs videos with sound: these have no {missing}")
         have = clip.video.shape[1], clip.audio.shape[1]
         if have != (self.spec.frames, self.spec.samples):
             raise ValueError(
@@ -285,8 +289,7 @@ class JointGAN(nn.Module):
 
     def fakes(self, clips: int, generator: Generator) -> Pair:
         """A generated batch as the networks see it."""
-        noise = self.widths.draw(clips, self.spec.frames, generator)
-        audio, video = self.make(noise, self.spec)
+        audio, video = self.make(self.widths.draw(clips, self.spec.frames, generator), self.spec)
         return Pair(self.padded(audio), video)
 
     # ---- Training: one iteration -----------------------------------------------------------------
@@ -326,27 +329,26 @@ class JointGAN(nn.Module):
 
     def audio_loss(self, a: Tensor, a_hat: Tensor, step: int, generator: Generator) -> Loss:
         """Equation 1, D_A's side."""
-        c, jitter = self.config, self.jitter(step, generator)
-        weight = self.r1("r1_audio", step)
+        c, jitter, net = self.config, self.jitter(step, generator), self.audio_discriminator
+        total, terms = torch.zeros((), device=a.device), dict[str, Tensor]()
         a, a_hat = (augment.augment_audio(x, c.choice("augment"), generator) for x in (a, a_hat))
-        a = a.detach().requires_grad_(weight > 0)
-        real, fake = (self.audio_discriminator(x, jitter) for x in (a, a_hat))
-        loss, terms = torch.zeros((), device=a.device), dict[str, Tensor]()
-        for name in real:
+        for (name, seen), made in zip(net.looks(a).items(), net.looks(a_hat).values(), strict=True):
+            weight = self.r1("r1_audio" if name == "waveform" else "r1_spectrum", step)
+            seen = seen.detach().requires_grad_(weight > 0)
+            real, fake = (net.judge(look, name, jitter) for look in (seen, made.detach()))
             if c.audio_loss == "wgan-gp":
-                one = fake[name].mean() - real[name].mean()
-                net = partial(self.audio_discriminator.one, name, jitter=jitter)
-                terms[f"{name}_distance"] = -one
-                terms[f"{name}_gp"] = gradient_penalty(net, a.detach(), a_hat, generator)
-                loss = loss + one + 10 * terms[f"{name}_gp"]
+                judge = partial(net.judge, name=name, jitter=jitter)
+                terms[f"{name}_gp"] = gradient_penalty(judge, seen.detach(), made, generator)
+                terms[f"{name}_distance"] = real.mean() - fake.mean()
+                total = total + 10 * terms[f"{name}_gp"] - terms[f"{name}_distance"]
                 continue
-            one = 0.5 * (real_loss(real[name]) + fake_loss(fake[name]))
-            terms |= {f"{name}_bce": one} | shares(real[name], {"fake": fake[name]}, f"{name}_")
+            loss = 0.5 * (real_loss(real) + fake_loss(fake))
+            terms |= {f"{name}_bce": loss} | shares(real, {"fake": fake}, f"{name}_")
             if weight:
-                terms[f"{name}_r1"] = r1_penalty(real[name], [a])
-                one = one + weight * terms[f"{name}_r1"]
-            loss = loss + one
-        return Loss(loss, terms)
+                terms[f"{name}_r1"] = r1_penalty(real, [seen])
+                loss = loss + weight * terms[f"{name}_r1"]
+            total = total + loss
+        return Loss(total, terms)
 
     def sound(self, audio: Float[Tensor, "b n"]) -> Float[Tensor, "b ..."]:
         """What the joint discriminators hear: waveforms, or for "both" ears spectrograms."""
@@ -379,14 +381,12 @@ class JointGAN(nn.Module):
 
     def joint_loss(self, real: Pair, fake: Pair, step: int, generator: Generator) -> Loss:
         """Equation 2, sides of D_1 and D_2."""
-        weight, video = self.r1("r1_video", step), real.video
+        weight, video = self.r1("r1_pairs", step), real.video
         if self.config.shuffle_pairs:
             video = video.roll(1, 0)
         if len(video) < 2 and ("mm" in self.pairs or self.config.shuffle_pairs):
             raise ValueError("pairs of two different clips need a batch of at least 2")
-        rolled = None
-        if "roll" in self.pairs:
-            rolled = self.sound(self.rolled(real.audio, generator)).detach()
+        rolled = self.rolled(real.audio, generator) if "roll" in self.pairs else None
         real = Pair(self.sound(real.audio), video).detached(watched=weight > 0)
         fake = fake._replace(audio=self.sound(fake.audio))
         kinds = [k for k in PAIRS if k.split("_")[0] in self.pairs]
@@ -415,10 +415,7 @@ class JointGAN(nn.Module):
         *,
         second: bool = False,
     ) -> dict[str, Tensor]:
-        """What D_1, or D_2, says of pairs of these kinds; it looks at each part once.
-
-        The sounds are what `sound` makes of waveforms.
-        """
+        """What D_1, or D_2, says of kinds of pairs, whose sounds are as `sound` makes them."""
         jitter, head = self.jitter(step, generator), int(second and self.config.share_trunk)
         net: Any = self.joint_discriminators["d2" if second and not head else "d1"]
         heard = [net.hear(pair.audio, jitter) for pair in (real, fake)]
@@ -451,15 +448,14 @@ class JointGAN(nn.Module):
         total = torch.stack([*terms.values()]).sum()
 
         real, fake = (pair._replace(audio=self.sound(pair.audio)) for pair in (real, fake))
-        ramp = c.choice("ramp")
-        rise = min(1.0, step / ramp) if ramp else 1.0
+        rise = min(1.0, step / ramp) if (ramp := c.choice("ramp")) else 1.0
         eq2 = EQ2 if "eq2" in self.pairs else ()
-        kinds = [*eq2, *(["gg"] if "gg" in self.pairs else [])]
+        kinds = [*eq2, *({"gg"} & {*self.pairs})]
         if kinds and rise * c.lambda_1 > 0:
             first = self.judged(real, fake, step, apart, kinds)
             terms |= {f"d1_{kind}": generator_loss(logits) for kind, logits in first.items()}
-            weights = {"gg": c.lambda_1} | dict.fromkeys(eq2, c.lambda_1 * c.lambda_eq2)
-            total = total + rise * sum(weights[kind] * terms[f"d1_{kind}"] for kind in kinds)
+            weight = {"gg": c.lambda_1} | dict.fromkeys(eq2, c.lambda_1 * c.lambda_eq2)
+            total = total + rise * sum(weight[kind] * terms[f"d1_{kind}"] for kind in kinds)
         if self.plays_d2 and rise > 0:  # Each wants to be taken for the other.
             other = self.judged(real, fake, step, apart, EQ2, second=True)
             terms["d2_sound"] = fake_loss(other["eq2_sound"])
@@ -470,11 +466,11 @@ class JointGAN(nn.Module):
             total = total + decay / 2 * torch.stack(squares).sum()
         return Loss(total, terms)
 
-    def rolled(self, audio: Float[Tensor, "b n"], generator: Generator) -> Float[Tensor, "b n"]:
-        """Sounds late or early by `ROLL_S`, round within the clip."""
+    def rolled(self, audio: Float[Tensor, "b n"], generator: Generator) -> Float[Tensor, "b ..."]:
+        """Sounds late or early by `ROLL_S`, round within the clip, as D_1 hears them."""
         least, most = (round(x * self.spec.sample_rate) for x in ROLL_S)
-        clip = audio[:, : self.spec.samples]
-        return self.padded(augment.random_roll(clip, least, most, generator))
+        clip = audio.detach()[:, : self.spec.samples]
+        return self.sound(self.padded(augment.random_roll(clip, least, most, generator)))
 
     # ---- Sampling --------------------------------------------------------------------------------
 
@@ -484,15 +480,20 @@ class JointGAN(nn.Module):
 
     @torch.no_grad()
     def generate(self, latents: Latents) -> Clip:
-        """Clips of this noise, of as many frames as it has; they may be longer than trained."""
-        spec = self.spec.with_frames(latents.motion.shape[1])
-        training = self.training
+        """Clips of this noise, of as many frames as it has; they may be longer than trained.
+
+        Always `ROWS` at a time, the last filled up: a clip is the same to the bit in any batch.
+        """
+        spec, count = self.spec.with_frames(latents.motion.shape[1]), len(latents)
+        z, training = latents.to(next(self.parameters()).device), self.training
+        rows = torch.arange(-(-count // ROWS) * ROWS).clamp(max=count - 1)
         self.eval()
         try:
-            audio, video = self.make(latents.to(next(self.parameters()).device), spec)
+            made = [self.make(z[part], spec) for part in rows.split(ROWS)]
         finally:
             self.train(training)
-        return Clip(spec, video=(video.float() + 1) / 2, audio=audio.float())
+        audio, video = (torch.cat(parts)[:count].float() for parts in zip(*made, strict=True))
+        return Clip(spec, video=(video + 1) / 2, audio=audio)
 
     def sample(self, given: Clip, *, num_samples: int, generator: Streams) -> Clip:
         """Draw `num_samples` clips for each stream, of `given.spec.frames` frames."""

@@ -103,18 +103,24 @@ class Ears(nn.Module):
         self.waveform = AudioDiscriminator(channels, steps, layers=layers)
         self.spectrum = SpectrumDiscriminator(channels) if both else None
 
+    def looks(self, audio: Float[Tensor, "b n"]) -> dict[str, Float[Tensor, "b ..."]]:
+        """What each network sees: "waveform" and, if it is there, "spectrum"."""
+        seen = {"waveform": audio}
+        if self.spectrum is not None:
+            seen["spectrum"] = spectrum(audio, self.sample_rate)
+        return seen
+
+    def judge(
+        self, look: Float[Tensor, "b ..."], name: str, jitter: Jitter | None
+    ) -> Float[Tensor, " b"]:
+        """The logits of one network on what it sees."""
+        if name == "spectrum":
+            assert self.spectrum is not None
+            return self.spectrum(look)
+        return self.waveform(look, jitter)
+
     def forward(
         self, audio: Float[Tensor, "b n"], jitter: Jitter | None
     ) -> dict[str, Float[Tensor, " b"]]:
-        """Logits of each network, by "waveform" and "spectrum"."""
-        names = ["waveform"] if self.spectrum is None else ["waveform", "spectrum"]
-        return {name: self.one(name, audio, jitter) for name in names}
-
-    def one(
-        self, name: str, audio: Float[Tensor, "b n"], jitter: Jitter | None
-    ) -> Float[Tensor, " b"]:
-        """The logits of one network."""
-        if name == "spectrum":
-            assert self.spectrum is not None
-            return self.spectrum(spectrum(audio, self.sample_rate))
-        return self.waveform(audio, jitter)
+        """The logits of all networks."""
+        return {name: self.judge(look, name, jitter) for name, look in self.looks(audio).items()}

@@ -32,9 +32,9 @@ def r1_penalty(
 
 
 def gradient_penalty(
-    critic: Callable[[Float[Tensor, "b n"]], Float[Tensor, " b"]],
-    real: Float[Tensor, "b n"],
-    fake: Float[Tensor, "b n"],
+    critic: Callable[[Float[Tensor, "b ..."]], Float[Tensor, " b"]],
+    real: Float[Tensor, "b ..."],
+    fake: Float[Tensor, "b ..."],
     generator: Generator,
 ) -> Float[Tensor, ""]:
     """WGAN-GP: (‖∇‖ - 1)² between pairs of real and generated samples, mean over the batch.
@@ -48,7 +48,8 @@ def gradient_penalty(
     Source:
         Gulrajani et al., Improved Training of Wasserstein GANs, 2017, equation 3.
     """
-    share = torch.rand(len(real), 1, generator=generator, device=real.device)
+    size = (len(real), *(1,) * (real.ndim - 1))
+    share = torch.rand(size, generator=generator, device=real.device)
     between = (real + share * (fake - real)).requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()

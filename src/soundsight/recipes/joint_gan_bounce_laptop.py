@@ -8,6 +8,8 @@ Time: 40 minutes.
 Score: not settled yet, see docs/models/joint_gan.md.
 """
 
+from typing import Any
+
 from soundsight.data.bounce_tone import BounceTone
 from soundsight.evaluation.joint import JointProtocol
 from soundsight.media.clip import ClipSpec
@@ -17,8 +19,8 @@ from soundsight.recipes.joint_gan_bounce import LAPTOP_JUDGES, PHASES
 from soundsight.training.optim import OptimConfig
 from soundsight.training.trainer import TrainConfig
 
-ADAM = OptimConfig(lr=7e-4, betas=(0.5, 0.99))
-SIZES = {
+ADAM = OptimConfig(lr=5e-4, betas=(0.5, 0.99))
+SIZES: dict[str, Any] = {
     "image_channels": 16,
     "audio_channels": 16,
     "audio_layers": 4,
