@@ -317,7 +317,7 @@ def test_r1_is_part_of_the_loss():
     model = model_of()
     part = losses_of(model, clips(), step=0)["joint_discriminators"]
     plain = part.terms["d1_bce"] + part.terms["d2_bce"]
-    expected = plain + 1.0 / 2 * 16 * part.terms["d1_r1"]
+    expected = plain + 5.0 / 2 * 16 * part.terms["d1_r1"]
     torch.testing.assert_close(part.total, expected)
 
 
@@ -769,7 +769,7 @@ def test_shared_only_matters_where_noise_is_shared_in_part():
 @pytest.mark.parametrize(("part", "missing"), [("video", "pictures"), ("audio", "sound")])
 def test_training_needs_both_modalities(part, missing):
     clip = clips().replace(**{part: None})
-    with pytest.raises(ValueError, match=f"not without {missing}"):
+    with pytest.raises(ValueError, match=f"these have no {missing}"):
         losses_of(model_of(), clip)
 
 

@@ -9,13 +9,13 @@ alone, so nothing in it can make a generated sound belong to the video generated
 `fidelity="fixed"` shows generated pairs to the joint discriminator, lets both generators share
 noise, and gives the sound a path to the motion.
 
-Indices: frames k = 0 ... T-1; the sound has L latent steps of 4^5 samples.  Pictures inside are
-in [-1, 1], as in the papers; `Clip` is in [0, 1].
+Frames are k = 0 ... T-1, the sound has L latent steps.  Pictures inside are in [-1, 1].
 """
 
+import zlib
 from collections.abc import Collection, Iterator
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,7 @@ from soundsight.nn.ears import Ears, spectrum
 from soundsight.nn.jitter import Jitter
 from soundsight.nn.latents import Latents, widths
 from soundsight.nn.mocogan import PictureDiscriminator, VideoGenerator, shortest
-from soundsight.nn.pair_discriminator import PairDiscriminator, resampling
+from soundsight.nn.pair_discriminator import Pair, PairDiscriminator, resampling
 from soundsight.nn.penalty import gradient_penalty, r1_penalty
 from soundsight.nn.wavegan import STRIDE, AudioGenerator, audio_steps, glorot
 
@@ -56,6 +56,7 @@ FIDELITY: dict[str, dict[str, Any]] = {
 Pairs = Literal["eq2", "gg", "mm", "roll"]
 """Shown to the joint discriminators beside real pairs.  "eq2": a generated and a real modality;
 "gg": generated pairs; "mm": real, of two clips; "roll": real, the sound 0.2 to 0.5 s off."""
+Augmentation = Literal["color", "translation", "cutout", "shift", "gain", "polarity"]
 EQ2 = ("eq2_sound", "eq2_video")
 PAIRS = {"eq2_sound": (1, 0), "eq2_video": (0, 1), "gg": (1, 1), "mm": (0, 0), "roll": (0, 0)}
 """Whether sound and video are generated, by kind of pair."""
@@ -116,12 +117,12 @@ class Config:
     """Standard deviation of the noise before the picture discriminators' convolutions."""
     noise_until: PositiveInt | None = None
     """Step at which that noise has faded.  paper: never; fixed: 50,000."""
-    augment: tuple[str, ...] | None = None
+    augment: tuple[Augmentation, ...] | None = None
     """Augmentations of what discriminators see, see `soundsight.nn.augment`.  paper: none."""
     audio_loss: Literal["bce", "wgan-gp"] = "bce"
-    """Equation 1, or WaveGAN's own loss with five discriminator steps each."""
+    """Equation 1, or WaveGAN's own loss: five steps of D_A each, its penalty in place of R1."""
     saturating: bool = False
-    """The generator's side of equation 1 as printed."""
+    """The generators' side of equation 1 and of the video objective as printed."""
     r1_video: NonNegativeFloat | None = None
     """γ of R1 on real videos.  paper: 0; fixed: 1."""
     r1_audio: NonNegativeFloat | None = None
@@ -191,17 +192,6 @@ def generator_loss(logits: Tensor, saturating: bool = False) -> Float[Tensor, ""
 # ---- The model -----------------------------------------------------------------------------------
 
 
-class Pair(NamedTuple):
-    """Sounds, padded to whole latent steps, and videos in [-1, 1], of as many clips."""
-
-    audio: Float[Tensor, "b n"]
-    video: Float[Tensor, "b t c h w"]
-
-    def detached(self, *, watched: bool = False) -> "Pair":
-        """Without a past; with gradients of its own if watched."""
-        return Pair(*(part.detach().requires_grad_(watched) for part in self))
-
-
 class JointGAN(nn.Module):
     """Generate videos together with their sound, from noise."""
 
@@ -227,6 +217,10 @@ class JointGAN(nn.Module):
         }
         self.generators = nn.ModuleDict(parts)
         self.both = c.choice("ears") == "both"
+        to_steps = resampling(spec, self.steps, self.step_samples)
+        self.register_buffer("to_steps", to_steps, persistent=False)
+        if "roll" in self.pairs and spec.seconds < sum(ROLL_S):
+            raise ValueError(f"pairs='roll' needs clips of at least {sum(ROLL_S):g} s")
         self.audio_discriminator = Ears(spec.sample_rate, both=self.both, **sound)
         if c.choice("init") == "glorot":
             glorot(self.generators["audio"])
@@ -256,17 +250,19 @@ class JointGAN(nn.Module):
         names = ["audio_discriminator", "video_discriminators", *joint, "generators"]
         return {name: getattr(self, name) for name in names}
 
+    def compile_parts(self) -> list[nn.Module]:
+        """The generators: torch.compile cannot differentiate discriminators twice, as R1 does."""
+        return [*self.generators.values()]
+
     def real(self, clip: Clip) -> Pair:
         """A batch as the networks see it."""
         if clip.video is None or clip.audio is None:
             missing = "pictures" if clip.video is None else "sound"
             raise ValueError(f"the joint GAN needs videos with sound: these have no {missing}")
-        have = clip.video.shape[1], clip.audio.shape[1]
-        if have != (self.spec.frames, self.spec.samples):
-            raise ValueError(
-                f"clips of {have[0]} frames and {have[1]} samples: this model makes "
-                f"{self.spec.frames} and {self.spec.samples}"
-            )
+        have, want = (clip.video.shape[1], clip.audio.shape[1]), self.spec
+        if have != (want.frames, want.samples):
+            made = f"this model makes {want.frames} and {want.samples}"
+            raise ValueError(f"clips of {have[0]} frames and {have[1]} samples: {made}")
         return Pair(self.padded(clip.audio), 2 * clip.video - 1)
 
     def padded(self, audio: Float[Tensor, "b n"]) -> Float[Tensor, "b m"]:
@@ -282,8 +278,10 @@ class JointGAN(nn.Module):
         sound = torch.cat([z.shared, z.sound], dim=1)
         if self.config.choice("latent_mode") == "separate":
             sound = torch.erf(sound / 2**0.5)  # U(-1, 1), WaveGAN's prior.
-        steps = audio_steps(spec, self.config.audio_layers)
-        to_steps = resampling(spec, steps, self.step_samples).to(codes)
+        to_steps: Any = self.to_steps
+        if spec != self.spec:
+            steps = audio_steps(spec, self.config.audio_layers)
+            to_steps = resampling(spec, steps, self.step_samples).to(codes)
         audio = self.generators["audio"](sound, codes.transpose(1, 2) @ to_steps)
         return Pair(audio[:, : spec.samples], video(content, codes))
 
@@ -298,7 +296,8 @@ class JointGAN(nn.Module):
         """Every discriminator, then both generators by one pass through them."""
         fresh, real = self.config.choice("fresh_fakes"), self.real(clip)
         # The joint discriminators' noise comes apart: without them, the rest is bit-identical.
-        apart = Generator(generator.device).manual_seed(generator.initial_seed() ^ 0x5DEECE66D)
+        seed = zlib.crc32(generator.get_state().numpy().tobytes())
+        apart = Generator(generator.device).manual_seed(seed)
 
         with torch.set_grad_enabled(not fresh):
             fake = self.fakes(len(clip), generator)
@@ -444,7 +443,8 @@ class JointGAN(nn.Module):
         }
         for name in ("image", "video"):
             net = self.video_discriminators[name]
-            terms[name] = generator_loss(net(self.excerpt(name, fake.video, generator), jitter))
+            said = net(self.excerpt(name, fake.video, generator), jitter)
+            terms[name] = generator_loss(said, c.saturating)
         total = torch.stack([*terms.values()]).sum()
 
         real, fake = (pair._replace(audio=self.sound(pair.audio)) for pair in (real, fake))
@@ -462,8 +462,8 @@ class JointGAN(nn.Module):
             terms["d2_video"] = real_loss(other["eq2_video"])
             total = total + rise * c.choice("lambda_2") * (terms["d2_sound"] + terms["d2_video"])
         if decay := c.choice("weight_decay"):  # Its gradient is what Adam's weight decay adds.
-            squares = [w.square().sum() for w in self.generators["video"].parameters()]
-            total = total + decay / 2 * torch.stack(squares).sum()
+            weights = self.generators["video"].parameters()
+            total = total + decay / 2 * sum(w.square().sum() for w in weights)
         return Loss(total, terms)
 
     def rolled(self, audio: Float[Tensor, "b n"], generator: Generator) -> Float[Tensor, "b ..."]:

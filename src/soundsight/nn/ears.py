@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from soundsight.media.spectrogram import mel_spectrogram
 from soundsight.nn.jitter import Jitter
-from soundsight.nn.wavegan import AudioDiscriminator
+from soundsight.nn.wavegan import STRIDE, AudioDiscriminator
 
 MELS, WINDOW_S, KERNEL = 40, 0.04, 5
 """Bins, and about the length of the windows, s; the kernel's length in columns."""
@@ -67,6 +67,23 @@ def column_s(sample_rate: int) -> float:
     return math.prod(STRIDES) * (window(sample_rate) // 4) / sample_rate
 
 
+def num_columns(samples: int, sample_rate: int) -> int:
+    """Columns of the trunk's features on so many samples.
+
+    Raises:
+        ValueError: if they are fewer than a window takes.
+    """
+    least = window(sample_rate) // 2 + 1
+    if samples < least:
+        raise ValueError(
+            f"{samples} samples of sound: spectrograms at {sample_rate} Hz need {least}"
+        )
+    columns = 1 + samples // (window(sample_rate) // 4)
+    for stride in STRIDES:
+        columns = (columns - 1) // stride + 1
+    return columns
+
+
 class SpectrumDiscriminator(nn.Module):
     """Log-mel spectrogram -> a logit.
 
@@ -100,6 +117,8 @@ class Ears(nn.Module):
     ) -> None:
         super().__init__()
         self.sample_rate = sample_rate
+        if both:
+            num_columns(steps * STRIDE**layers, sample_rate)  # Refuses what is too short.
         self.waveform = AudioDiscriminator(channels, steps, layers=layers)
         self.spectrum = SpectrumDiscriminator(channels) if both else None
 

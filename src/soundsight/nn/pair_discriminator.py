@@ -7,6 +7,7 @@ Source: our own design, as the paper of the joint GAN gives no layers.
 """
 
 import itertools
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from soundsight.media.clip import ClipSpec
-from soundsight.nn.ears import MelTrunk, column_s
+from soundsight.nn.ears import MelTrunk, column_s, num_columns
 from soundsight.nn.jitter import Jitter
 from soundsight.nn.mocogan import picture_levels
 from soundsight.nn.wavegan import STEP, AudioTrunk
@@ -38,6 +39,17 @@ def resampling(spec: ClipSpec, steps: int, samples: int = STEP) -> Float[Tensor,
     One clock: frame k is at (k + 1/2) / fps, step l at (l + 1/2) samples / sample_rate, s.
     """
     return interpolation(spec.frames, step_times(spec, steps, samples) * spec.fps - 0.5)
+
+
+class Pair(NamedTuple):
+    """Sounds, padded to whole latent steps, and videos in [-1, 1], of as many clips."""
+
+    audio: Float[Tensor, "b n"]
+    video: Float[Tensor, "b t c h w"]
+
+    def detached(self, *, watched: bool = False) -> "Pair":
+        """Without a past; with gradients of its own if watched."""
+        return Pair(*(part.detach().requires_grad_(watched) for part in self))
 
 
 class PairDiscriminator(nn.Module):
@@ -83,8 +95,9 @@ class PairDiscriminator(nn.Module):
         )
         self.step_head, self.clip_head = nn.Conv1d(8 * d, heads, 1), nn.Linear(8 * d, heads)
         self.register_buffer("to_steps", resampling(spec, steps, samples), persistent=False)
-        times = step_times(spec, steps, samples)
-        self.columns = times / column_s(spec.sample_rate)
+        columns = step_times(spec, steps, samples) / column_s(spec.sample_rate)
+        heard = interpolation(num_columns(steps * samples, spec.sample_rate), columns)
+        self.register_buffer("from_columns", heard, persistent=False)
 
     def hear(self, sound: Float[Tensor, "b ..."], jitter: Jitter | None) -> Float[Tensor, "b d l"]:
         """What is heard at each latent step of the sound.
@@ -94,8 +107,8 @@ class PairDiscriminator(nn.Module):
             jitter: phase shuffle, of waveforms alone.
         """
         if isinstance(self.audio, MelTrunk):
-            x = self.audio(sound)
-            return x @ interpolation(x.shape[2], self.columns).to(x)
+            assert isinstance(self.from_columns, Tensor)
+            return self.audio(sound) @ self.from_columns
         return F.adaptive_avg_pool1d(self.audio(sound, jitter), self.steps)
 
     def see(self, video: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b e l"]:
@@ -108,7 +121,7 @@ class PairDiscriminator(nn.Module):
         for layer in self.video:
             x = F.leaky_relu(layer(x), 0.2)
         assert isinstance(self.to_steps, Tensor)
-        return x.mean((3, 4)) @ self.to_steps.to(x)
+        return x.mean((3, 4)) @ self.to_steps
 
     def join(
         self, heard: Float[Tensor, "b d l"], seen: Float[Tensor, "b e l"]

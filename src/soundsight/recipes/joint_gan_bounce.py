@@ -9,6 +9,8 @@ Time: not measured yet.
 Score: not measured yet.
 """
 
+import dataclasses
+
 from soundsight.data.bounce_tone import BounceTone
 from soundsight.evaluation.joint import JointProtocol
 from soundsight.media.clip import ClipSpec
@@ -19,13 +21,17 @@ from soundsight.training.trainer import TrainConfig
 
 ADAM = OptimConfig(lr=2e-4, betas=(0.5, 0.999))
 PHASES = ("audio_discriminator", "video_discriminators", "joint_discriminators", "generators")
+RELEASED = dict.fromkeys(PHASES, ADAM) | {
+    "video_discriminators": dataclasses.replace(ADAM, weight_decay=1e-5)
+}
+"""Optimizers as in the component codes; the video generator's decay is part of its loss."""
 LAPTOP_JUDGES = {
     role: f"judge_{role}_laptop" for role in ("sound", "video", "image", "pitch", "correspondence")
 }
 
 RECIPE = Recipe(
     model=joint_gan.Config(),
-    data=BounceTone(clips=(100_000, 1000, 5000)),
+    data=BounceTone(clips=(100_000, 1000, 10_000)),
     clip=ClipSpec(frames=10, fps=10, size=64, channels=3, sample_rate=16_000),
     train=TrainConfig(
         steps=100_000,

@@ -11,13 +11,13 @@ Score: not measured yet.
 import dataclasses
 
 from soundsight.models import joint_gan
-from soundsight.recipes.joint_gan_bounce import ADAM, PHASES
 from soundsight.recipes.joint_gan_bounce import RECIPE as BASE
+from soundsight.recipes.joint_gan_bounce import RELEASED
 
 RECIPE = dataclasses.replace(
     BASE,
     model=joint_gan.Config(fidelity="paper", pairs=()),
     train=dataclasses.replace(
-        BASE.train, optim={phase: ADAM for phase in PHASES if phase != "joint_discriminators"}
+        BASE.train, optim={k: v for k, v in RELEASED.items() if k != "joint_discriminators"}
     ),
 )

@@ -4,10 +4,11 @@
 
 Command: soundsight train joint_gan_bounce_laptop --out runs/joint
 Hardware: 2 CPU cores.
-Time: 40 minutes.
-Score: not settled yet, see docs/models/joint_gan.md.
+Time: not measured yet.
+Score: not measured yet; sizes and rates may change.
 """
 
+import dataclasses
 from typing import Any
 
 from soundsight.data.bounce_tone import BounceTone
@@ -20,6 +21,9 @@ from soundsight.training.optim import OptimConfig
 from soundsight.training.trainer import TrainConfig
 
 ADAM = OptimConfig(lr=5e-4, betas=(0.5, 0.99))
+RELEASED = dict.fromkeys(PHASES, ADAM) | {
+    "video_discriminators": dataclasses.replace(ADAM, weight_decay=1e-5)
+}
 SIZES: dict[str, Any] = {
     "image_channels": 16,
     "audio_channels": 16,

@@ -9,14 +9,13 @@ Score: picture and sound cannot belong together.
 import dataclasses
 
 from soundsight.models import joint_gan
-from soundsight.recipes.joint_gan_bounce import PHASES
-from soundsight.recipes.joint_gan_bounce_laptop import ADAM, SIZES
 from soundsight.recipes.joint_gan_bounce_laptop import RECIPE as BASE
+from soundsight.recipes.joint_gan_bounce_laptop import RELEASED, SIZES
 
 RECIPE = dataclasses.replace(
     BASE,
     model=joint_gan.Config(fidelity="paper", pairs=(), **SIZES),
     train=dataclasses.replace(
-        BASE.train, optim={phase: ADAM for phase in PHASES if phase != "joint_discriminators"}
+        BASE.train, optim={k: v for k, v in RELEASED.items() if k != "joint_discriminators"}
     ),
 )

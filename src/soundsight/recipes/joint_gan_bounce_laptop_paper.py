@@ -10,6 +10,10 @@ import dataclasses
 
 from soundsight.models import joint_gan
 from soundsight.recipes.joint_gan_bounce_laptop import RECIPE as BASE
-from soundsight.recipes.joint_gan_bounce_laptop import SIZES
+from soundsight.recipes.joint_gan_bounce_laptop import RELEASED, SIZES
 
-RECIPE = dataclasses.replace(BASE, model=joint_gan.Config(fidelity="paper", **SIZES))
+RECIPE = dataclasses.replace(
+    BASE,
+    model=joint_gan.Config(fidelity="paper", **SIZES),
+    train=dataclasses.replace(BASE.train, optim=RELEASED),
+)

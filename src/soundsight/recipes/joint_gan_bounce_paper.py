@@ -12,5 +12,10 @@ import dataclasses
 
 from soundsight.models import joint_gan
 from soundsight.recipes.joint_gan_bounce import RECIPE as BASE
+from soundsight.recipes.joint_gan_bounce import RELEASED
 
-RECIPE = dataclasses.replace(BASE, model=joint_gan.Config(fidelity="paper"))
+RECIPE = dataclasses.replace(
+    BASE,
+    model=joint_gan.Config(fidelity="paper"),
+    train=dataclasses.replace(BASE.train, optim=RELEASED),
+)

@@ -9,6 +9,11 @@ Score: not measured yet.
 import dataclasses
 
 from soundsight.models import joint_gan
+from soundsight.recipes.joint_gan_bounce import RELEASED
 from soundsight.recipes.joint_gan_folder_64 import RECIPE as BASE
 
-RECIPE = dataclasses.replace(BASE, model=joint_gan.Config(fidelity="paper"))
+RECIPE = dataclasses.replace(
+    BASE,
+    model=joint_gan.Config(fidelity="paper"),
+    train=dataclasses.replace(BASE.train, optim=RELEASED),
+)

@@ -13,4 +13,4 @@ import dataclasses
 from soundsight.data.orchestra import Orchestra
 from soundsight.recipes.joint_gan_bounce import RECIPE as BASE
 
-RECIPE = dataclasses.replace(BASE, data=Orchestra(clips=(100_000, 1000, 5000)))
+RECIPE = dataclasses.replace(BASE, data=Orchestra(clips=(100_000, 1000, 10_000)))
