@@ -169,6 +169,39 @@ def test_sampling_without_files_uses_the_runs_data(run, tmp_path, capsys):
     assert list(json.loads(capsys.readouterr().out)["files"]) == ["test_0000", "test_0001"]
 
 
+def test_sampling_the_runs_data_takes_a_longer_horizon(run, tmp_path):
+    arguments = ["--out", str(tmp_path), "--count", "1", "--frames", "12"]
+    assert main(["sample", str(run), *arguments]) == 0
+    seconds = probe(tmp_path / "test_0000" / "sample_000.mp4").seconds
+    recipe = recipes.load(TINY)
+    assert recipe.evaluate.frames != 12
+    assert seconds == pytest.approx(12 / recipe.clip.fps, abs=0.06)
+
+
+def test_other_data_is_scored_beside_the_runs_own(tmp_path, capsys, monkeypatch):
+    """What the run learned from stays that of its recipe."""
+    monkeypatch.setenv("SOUNDSIGHT_CACHE", str(tmp_path / "cache"))
+    spec = ClipSpec(10, fps=10, size=16, channels=3, sample_rate=16000)
+    clips = BounceTone(clips=(24, 8, 16)).build(spec.with_frames(120), "train").clips([0, 1])
+    for name, index in (("own", 0), ("other", 1)):
+        (tmp_path / name).mkdir()
+        encode(clips, tmp_path / name / "film.mp4", index=index)
+    model = joint_gan.Config(image_channels=2, audio_channels=2, joint_channels=2)
+    few = {"clips": 2, "reference": 4, "bins": 2, "permutations": 9, "resamples": 5}
+    folder = untrained(tmp_path / "noise", model, JointProtocol(examples=1, **few), "from_nothing")
+    document = json.loads((folder / "recipe.json").read_text())
+    document["data"] = {"kind": "folder", "path": str(tmp_path / "own"), "split": [0.25, 0.25]}
+    (folder / "recipe.json").write_text(json.dumps(document))
+    arguments = ["--data", str(tmp_path / "other"), "--split", "val", "--json"]
+    assert main(["evaluate", str(folder), *arguments]) == 0
+    told = json.loads(capsys.readouterr().out)["protocol"]
+    assert told["data"]["path"] == str(tmp_path / "other")
+    assert told["recipes"]["joint_gan"]["data"]["path"] == str(tmp_path / "own")
+    shutil.rmtree(tmp_path / "own")
+    line = refused(capsys, "evaluate", folder, *arguments[:4])
+    assert "the clips that it learned from are needed, too" in line
+
+
 def test_evaluation_writes_a_report(run, tmp_path, capsys):
     assert main(["evaluate", str(run), "--out", str(tmp_path), "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
@@ -421,6 +454,10 @@ def test_clips_of_the_same_name(capsys, run, video, tmp_path):
         ("noise", ["--walk", "colour"], "content"),
         ("run", ["--walk", "content"], "--walk content: is for models that generate from nothing"),
         ("run", ["--wav"], "--wav True: is for models that generate from nothing"),
+        ("run", ["--start", "1"], "--start 1.0: is for videos, and none are named"),
+        ("run", ["clip.mp4", "--count", "2"], "--count 2: is for clips of the run's own data"),
+        ("run", ["--frames", "0"], "frames=0 must exceed the 3 seen frames"),
+        ("run", ["--frames", "10001"], "frames=10001 must exceed the 3 seen frames, up to 10000"),
         ("judge", [], "is a judge: it makes no clips"),
         ("judge", ["clip.mp4"], "see how well with soundsight evaluate"),
     ],

@@ -54,16 +54,21 @@ class Ear(nn.Module):
 
     def __init__(self, classes=4):
         super().__init__()
+        self.heard = []  # How many clips, each time it listens.
         self.scale = nn.Parameter(torch.ones(8))
         self.classes = classes
 
     def features(self, clip):
+        self.heard.append(len(clip))
         power = torch.fft.rfft(clip.audio).abs().square()[:, :1200]
         bands = power.unflatten(1, (8, -1)).mean(-1)
         return self.scale * torch.log1p(bands)
 
+    def to_logits(self, features):
+        return features[:, : self.classes]
+
     def logits(self, clip):
-        return self.features(clip)[:, : self.classes]
+        return self.to_logits(self.features(clip))
 
 
 class Eye(nn.Module):
@@ -71,13 +76,16 @@ class Eye(nn.Module):
 
     def __init__(self):
         super().__init__()
+        self.seen = []  # How many clips, each time it looks.
         self.scale = nn.Parameter(torch.ones(()))
 
     def features(self, clip):
-        return self.scale * clip.video.mean(1).mean(2).flatten(1)[:, ::6]
+        self.seen.append(len(clip))
+        columns = clip.video.mean(1).mean(2).flatten(1)[:, ::6]
+        return self.scale * torch.cat([columns, clip.video.amax((1, 3, 4))], dim=1)
 
-    def logits(self, clip):
-        colours = clip.video.amax((1, 3, 4))
+    def to_logits(self, features):
+        colours = features[:, -3:]
         return 20 * torch.cat([colours, colours.mean(1, keepdim=True)], dim=1)
 
 
@@ -117,13 +125,15 @@ def judges() -> dict[str, nn.Module]:
     }
 
 
-def evaluate(models=None, *, data=None, jury=None, progress=None, extractors=(), **options):
+def evaluate(
+    models=None, *, data=None, train=None, jury=None, progress=None, extractors=(), **options
+):
     """Evaluate on the little world."""
     defaults = {"clips": 60, "permutations": 999, "resamples": 100, "bins": 8, "examples": 2}
     scores: JointScores = evaluate_joint(
         {"good": Pairs()} if models is None else models,
         data or WORLD.build(SPEC, "test"),
-        WORLD.build(SPEC, "train"),
+        train or WORLD.build(SPEC, "train"),
         JointProtocol(**(defaults | options)),
         judges=judges() if jury is None else jury,
         extractors=extractors,

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,9 +82,9 @@ def clips(count: int = 2, **change) -> Clip:
         ("clap", 2, [48_000]),
     ],
 )
-def test_each_kind_is_given_what_it_was_published_for(kind, rows, sizes, saved):
+def test_each_kind_is_given_sizes_of_its_own(kind, rows, sizes, saved):
     extractor = open_extractor(f"{kind}={saved(Echo())}")
-    found = extractor.features(clips())
+    found = extractor.outputs(clips()).features
     assert found.shape == (rows, 2 + len(sizes))
     assert found[0, 2:].tolist() == sizes
     assert found.isfinite().all()
@@ -98,6 +99,57 @@ def test_every_kind_is_tested():
     assert set(KINDS) == {"i3d", "inception", "vggish", "panns", "panns_16k", "clap"}
 
 
+@pytest.mark.parametrize("kind", ["i3d", "inception"])
+def test_pictures_are_given_from_minus_1_to_1(kind, saved):
+    """Not from 0 to 255, as some files of these networks expect."""
+    extractor = open_extractor(f"{kind}={saved(Echo())}")
+    assert "in [-1, 1]" in KINDS[kind].given
+    for brightness, expected in ((0.0, -1.0), (0.5, 0.0), (1.0, 1.0)):
+        clip = clips()
+        found = extractor.outputs(clip.replace(video=torch.full_like(clip.video, brightness)))
+        torch.testing.assert_close(
+            found.features[:, :2], torch.full_like(found[0][:, :2], expected)
+        )
+
+
+@pytest.mark.parametrize("kind", ["clap", "panns", "panns_16k"])
+def test_sounds_are_neither_scaled_nor_clipped(kind, saved):
+    extractor = open_extractor(f"{kind}={saved(Echo())}")
+    assert "full scale ±1" in KINDS[kind].given
+    clip = clips()
+    for level in (0.01, 1.0, 3.0):
+        wave = level * torch.sin(torch.arange(16_000) / 20).expand(2, -1)
+        found = extractor.outputs(clip.replace(audio=wave)).features
+        inside = torch.tensor([-level, level]).expand(2, -1)
+        torch.testing.assert_close(found[:, :2], inside, rtol=0.2, atol=0)
+
+
+def test_the_documentation_says_what_each_kind_is_given():
+    text = (Path(__file__).parents[2] / "docs" / "joint-evaluation.md").read_text("utf-8")
+    for kind, told in KINDS.items():
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| `{kind}` |")]
+        assert f"| {told.given} |" in line
+
+
+class Counting(nn.Module):
+    """Says how often it ran before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("runs", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self.runs += 1
+        found = self.runs.expand(x.shape[0], 2)
+        return found, found
+
+
+def test_a_network_runs_once_for_features_and_probabilities(saved):
+    extractor = open_extractor(f"panns={saved(Counting())}")
+    runs = [float(extractor.outputs(clips()).features[0, 0]) for _ in range(3)]
+    assert runs == [1, 2, 3]
+
+
 def test_the_files_checksum_is_part_of_the_name(saved):
     one, other = saved(Echo(), "one.pt"), saved(Pair(), "other.pt")
     extractors = [open_extractor(f"i3d={path}") for path in (one, other)]
@@ -108,9 +160,11 @@ def test_the_files_checksum_is_part_of_the_name(saved):
 
 def test_logits_become_probabilities(saved):
     pair = open_extractor(f"panns={saved(Pair())}")
-    assert pair.features(clips()).shape == (2, 1)
-    torch.testing.assert_close(pair.probabilities(clips()).sum(1), torch.ones(2))
-    assert open_extractor(f"panns={saved(Echo(), 'echo.pt')}").probabilities(clips()) is None
+    features, shares = pair.outputs(clips())
+    assert features.shape == (2, 1)
+    expected = torch.cat([features, -features], dim=1).softmax(1)
+    torch.testing.assert_close(shares, expected)
+    assert open_extractor(f"panns={saved(Echo(), 'echo.pt')}").outputs(clips())[1] is None
 
 
 @pytest.mark.parametrize("kind", ["i3d", "inception", "vggish"])
@@ -118,7 +172,8 @@ def test_features_do_not_depend_on_the_batch(kind, saved):
     extractor = open_extractor(f"{kind}={saved(Pair())}")
     each = 10 if kind == "inception" else 1
     torch.testing.assert_close(
-        extractor.features(clips(3))[each : 2 * each], extractor.features(clips(3)[1:2])
+        extractor.outputs(clips(3)).features[each : 2 * each],
+        extractor.outputs(clips(3)[1:2]).features,
     )
 
 
@@ -127,15 +182,15 @@ def test_pictures_never_need_sound_and_the_other_way(saved):
     for kind in KINDS:
         extractor, clip = open_extractor(f"{kind}={path}"), clips()
         part, other = ("audio", "video") if extractor.part == "audio" else ("video", "audio")
-        without = extractor.features(clip.replace(**{other: None}))
-        assert torch.equal(extractor.features(clip), without)
+        without = extractor.outputs(clip.replace(**{other: None})).features
+        assert torch.equal(extractor.outputs(clip).features, without)
         with pytest.raises(ValueError, match=f"clips without {part}: {kind}"):
-            extractor.features(clip.replace(**{part: None}))
+            extractor.outputs(clip.replace(**{part: None}))
 
 
 def test_grey_becomes_colour(saved):
     extractor = open_extractor(f"i3d={saved(Echo())}")
-    assert extractor.features(clips(channels=1))[0, 2:].tolist() == [3, 10, 224, 224]
+    assert extractor.outputs(clips(channels=1)).features[0, 2:].tolist() == [3, 10, 224, 224]
 
 
 # ---- Refused -------------------------------------------------------------------------------------
@@ -171,22 +226,22 @@ def test_other_files_are_refused(tmp_path):
 def test_a_network_for_something_else_is_refused(saved):
     extractor = open_extractor(f"i3d={saved(NeedsImages())}")
     with pytest.raises(ValueError, match=r"network.pt: fails on what i3d is given, RGB frames"):
-        extractor.features(clips())
+        extractor.outputs(clips())
 
 
 @pytest.mark.parametrize("network", [Flat(), nn.Identity()])
 def test_a_network_without_features_is_refused(network, saved):
     extractor = open_extractor(f"vggish={saved(network)}")
     with pytest.raises(ValueError, match=r"for 2 inputs; an extractor returns features"):
-        extractor.features(clips())
+        extractor.outputs(clips())
 
 
 def test_too_short_clips_are_refused(saved):
     path = saved(Echo())
     with pytest.raises(ValueError, match="8 frames: i3d needs at least 9"):
-        open_extractor(f"i3d={path}").features(clips(frames=8))
+        open_extractor(f"i3d={path}").outputs(clips(frames=8))
     with pytest.raises(ValueError, match=r"vggish needs at least 0.975 s"):
-        open_extractor(f"vggish={path}").features(clips(frames=9))
+        open_extractor(f"vggish={path}").outputs(clips(frames=9))
 
 
 # ---- What is computed ----------------------------------------------------------------------------
@@ -248,10 +303,22 @@ def test_judges_are_extractors(name):
     extractor = JudgeExtractor(judge, f"judge_{name}", "0" * 64)
     assert isinstance(extractor, Extractor)
     clip = recipe.data.build(recipe.clip, "test").clips([0, 1, 2])
-    features, shares = extractor.features(clip), extractor.probabilities(clip)
+    features, shares = extractor.outputs(clip)
     rows = 30 if name == "image" else 3
     assert len(features) == len(shares) == rows
     assert not features.requires_grad
-    torch.testing.assert_close(shares.sum(1), torch.ones(rows))
-    alone = extractor.features(clip[1:2])
+    with torch.no_grad():
+        torch.testing.assert_close(features, judge.features(clip))
+        torch.testing.assert_close(shares, judge.logits(clip).softmax(1))
+    alone = extractor.outputs(clip[1:2]).features
     torch.testing.assert_close(features[rows // 3 : 2 * rows // 3], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_a_judge_of_classes_runs_once():
+    recipe = recipes.load("judge_sound_tiny")
+    judge, runs = recipe.model.build(recipe.clip), []
+    judge.trunk.register_forward_hook(lambda *_: runs.append(1))
+    JudgeExtractor(judge, "judge_sound", "0" * 64).outputs(
+        recipe.data.build(recipe.clip, "test").clips([0, 1])
+    )
+    assert len(runs) == 1

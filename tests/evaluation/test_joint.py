@@ -9,6 +9,8 @@ from tests.evaluation.little_pairs import SPEC, WORLD, Ear, Eye, Pairs, evaluate
 
 from soundsight.data.loader import Dataset
 from soundsight.evaluation import joint
+from soundsight.evaluation.coverage import memorization
+from soundsight.evaluation.extractors import Outputs
 from soundsight.evaluation.frechet import frechet_distance, kernel_distance
 from soundsight.evaluation.joint import JointProtocol, group_rows
 from soundsight.evaluation.joint_readings import one_frame, weights_sha256
@@ -134,6 +136,105 @@ def test_training_clips_are_recognized():
     assert values(found, "copies_audio")["parrot"] == 1
 
 
+@dataclass
+class Counted:
+    """A published network that counts how many clips it is shown, each time."""
+
+    seen: list
+    name: str = "i3d@12ab"
+    sha256: str = "12ab"
+    part: str = "video"
+
+    def outputs(self, clip):
+        self.seen.append(len(clip))
+        shares = torch.full((len(clip), 2), 0.5)
+        return Outputs(clip.video.mean((3, 4)).flatten(1), shares)
+
+
+@pytest.mark.parametrize(
+    ("clips", "reference", "real", "learned"),
+    [
+        # 20 evaluated, 20 others; 50 training clips.
+        (20, 50, 40, 50),
+        # 40 evaluated, and 40 training clips that stand in: 10 more of these.
+        (40, 50, 80, 10),
+        (40, 30, 80, 0),
+    ],
+)
+def test_each_network_reads_a_clip_once_and_only_two_read_the_training_split(
+    clips, reference, real, learned
+):
+    jury, published = judges(), Counted([])
+    options = {"clips": clips, "reference": reference, "permutations": 9, "batch_clips": 20}
+    found = evaluate(jury=jury, extractors=[published], **options)
+    everyone = real + clips  # And those of one model.
+    assert sum(jury["sound"].heard) == sum(jury["video"].seen) == everyone + learned
+    assert sum(jury["image"].seen) == sum(jury["pitch"].heard) == everyone
+    assert sum(published.seen) == everyone
+    assert found.compared["training_clips"] == reference
+    assert found.compared["training_clips_in_all"] == 120
+    assert {
+        "inception_image",
+        "pitch_entropy_sample",
+        "memory_audio",
+        "kernel_video[i3d@12ab]",
+    } <= {row.metric for row in found.rows}
+
+
+def test_who_reads_the_training_split_changes_no_score():
+    """In batches that end elsewhere, and with all or some of the training clips standing in."""
+    data, train = WORLD.build(SPEC, "test"), WORLD.build(SPEC, "train")
+    found = evaluate(clips=40, reference=100, jury={"video": Eye()}, permutations=9)
+    order, learned = (np.random.default_rng(0).permutation(n).tolist() for n in (60, 120))
+    test, made = data.clips(order[:40]), Pairs().data.clips(range(40))
+    x, y, z = (
+        Eye().features(clip).detach().numpy() for clip in (train.clips(learned[:100]), test, made)
+    )
+    assert values(found, "memory_video")["good"] == memorization(x, y, z).auc
+    other = torch.from_numpy(x[:40])
+    expected = frechet_distance(torch.from_numpy(y), other)
+    assert values(found, "frechet_video")["real"] == pytest.approx(expected, 1e-3)
+
+
+def test_a_small_split_bounds_the_clips_of_models_too():
+    found = evaluate(clips=1000, permutations=9)
+    each = {row.n for row in found.rows if row.name == "good"}
+    assert each == {60}
+    assert {row.n for row in found.rows if row.name == "real"} == {60, 30}  # Halves: copies.
+    halves = {r.metric for r in found.rows if r.name == "real" and r.n == 30}
+    assert halves == {f"{m}_{p}" for m in ("memory", "copies") for p in ("audio", "video")}
+    assert found.compared["clips"] == 60
+    assert found.protocol.clips == 1000
+    assert "The test split has 60 clips: as many of each model are scored, not 1000." in found.notes
+
+
+@dataclass
+class Alike:
+    """A data set of clips of which so many sound differently."""
+
+    data: Dataset
+    sounds: int
+    spec = SPEC
+
+    def __len__(self):
+        return len(self.data)
+
+    def clips(self, indices):
+        sounds = self.data.clips([i % self.sounds for i in indices]).audio
+        return self.data.clips(indices).replace(audio=sounds)
+
+
+@pytest.mark.parametrize(("sounds", "bins"), [(120, 8), (24, 4), (7, 2), (2, 2), (1, 0)])
+def test_few_different_training_sounds_make_few_bins(sounds, bins):
+    train = Alike(WORLD.build(SPEC, "train"), sounds)
+    found = evaluate(jury={}, train=train, clips=12, permutations=9)
+    assert found.compared["bins"] == bins
+    assert [bool(note) for note in found.notes if "bins" in note] == [True] * (bins < 8)
+    ndb = [row.value for row in found.rows if row.metric == "ndb"]
+    assert len(ndb) == (2 if bins else 0)
+    assert all(value <= bins for value in ndb)
+
+
 def test_real_clips_are_compared_with_others_of_the_split_if_there_are_enough():
     found = evaluate(clips=30, jury={"video": Eye()}, permutations=9, reference=50)
     assert found.compared["real_row"] == "other clips of the same split"
@@ -197,11 +298,8 @@ def test_published_networks_have_rows_of_their_own():
         sha256: str = "12ab"
         part: str = "video"
 
-        def features(self, clip):
-            return Eye().features(clip).detach()
-
-        def probabilities(self, clip):
-            return None
+        def outputs(self, clip):
+            return Outputs(Eye().features(clip).detach(), None)
 
     found = evaluate(jury={"video": Eye()}, extractors=[Published()], clips=20, permutations=9)
     own, other = (values(found, f"frechet_video{s}") for s in ("", "[i3d@12ab]"))
@@ -245,7 +343,7 @@ def test_progress_counts_every_clip_that_is_read():
         progress=lambda done, total: seen.append((done, total)),
     )  # fmt: skip
     # Test and other clips, training clips, generated ones.
-    assert seen[-1] == (20 + 30 + 20 + 20, 90)
+    assert seen[-1] == (20 + 20 + 30 + 20, 90)
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
 
 

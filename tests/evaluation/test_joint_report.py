@@ -13,11 +13,17 @@ from tests.evaluation.test_report import check_page
 
 from soundsight.evaluation import joint
 from soundsight.evaluation.joint import JointProtocol, JointScores
-from soundsight.evaluation.joint_claims import entries, make_claims
+from soundsight.evaluation.joint_claims import entries, make_claims, runs_shown
 from soundsight.evaluation.joint_labels import LABELS, label, number
-from soundsight.evaluation.joint_page import CAVEATS, Board, together_section
+from soundsight.evaluation.joint_page import (
+    CAVEATS,
+    Board,
+    claims_section,
+    together_section,
+    variety_section,
+)
 from soundsight.evaluation.joint_report import spectrogram, write_joint_report
-from soundsight.evaluation.joint_scores import P_VALUE, REAL, REPAIRED
+from soundsight.evaluation.joint_scores import P_VALUE, REAL, REPAIRED, group_rows
 from soundsight.evaluation.scores import NO_RULE, Row
 from soundsight.media.io import probe
 
@@ -134,7 +140,9 @@ def test_the_page_is_sound_and_says_what_the_scores_say(scores, report):
     runs = [scores.row(name, "inception_video").value for name in ("joint_0", "joint_1")]
     assert f"{np.mean(runs):.2f} ± {np.std(runs, ddof=1):.2f}" in text
     assert f"chance {scores.row('apart' + REPAIRED, 'auc').value:.3f}" in text
-    assert "p ≤ 0.01 in 2 of 2" in text
+    # Of place, class, moments and the judge of correspondence.
+    assert "p ≤ 0.0025 in 2 of 2" in text
+    assert "Copies were looked for among all 120 training clips." in text
     for number_of_the_paper in ("111.25", "97.43", "1.91", "4.33"):
         assert number_of_the_paper in text
     assert all(caveat in text for caveat in CAVEATS)
@@ -161,6 +169,16 @@ def test_players_have_sound_and_pictures_beside_them(scores, report):
     assert any(i < hidden[0] for i in details)
 
 
+def test_the_report_says_how_many_clips_there_were(tmp_path, monkeypatch):
+    monkeypatch.setattr(joint, "ALIGN_NEEDS", ("no_such_module",))
+    found = evaluate(jury={}, clips=5000, permutations=9, examples=0, bins=50)
+    page = check_page(write_joint_report(found, tmp_path, title="Small"))
+    protocol = read(tmp_path)["protocol"]
+    assert (protocol["clips"], protocol["real_clips"], protocol["bins"]) == (60, 60, 24)
+    assert "60 clips that one model made" in page.text
+    assert "There are 24 bins of sounds, not 50" in page.text
+
+
 def test_a_report_without_judges_groups_and_examples(tmp_path, monkeypatch):
     monkeypatch.setattr(joint, "ALIGN_NEEDS", ("no_such_module",))
     found = evaluate({"one": Pairs()}, jury={}, clips=8, permutations=99, examples=0)
@@ -173,7 +191,10 @@ def test_a_report_without_judges_groups_and_examples(tmp_path, monkeypatch):
 def made_up(values: dict[tuple[str, str], float], models: list[str], **options: int) -> JointScores:
     """Scores with nothing but these values."""
     rows = [Row(*key, NO_RULE, None, v, math.nan, math.nan, 100, 0) for key, v in values.items()]
-    return JointScores(JointProtocol(clips=100, **options), SPEC, rows, models, [], {}, [], {})
+    compared = {"clips": 100, "bins": 50, "training_clips": 80, "training_clips_in_all": 90}
+    compared |= {key: options.pop(key) for key in compared.keys() & options.keys()}
+    protocol = JointProtocol(**options)
+    return JointScores(protocol, SPEC, rows, models, [], compared, [], {})
 
 
 def coupling(name: str, metric: str, value: float, p: float) -> dict[tuple[str, str], float]:
@@ -182,17 +203,66 @@ def coupling(name: str, metric: str, value: float, p: float) -> dict[tuple[str, 
 
 def test_what_only_some_scores_or_runs_show_holds_partly():
     values = coupling(REAL, "pitch_place", 1.0, 0.001) | coupling(REAL, "class_match", 1.0, 0.001)
-    for run, p in (("a0", 0.004), ("a1", 0.006)):
+    for run, p in (("a0", 0.002), ("a1", 0.006)):
         values |= coupling(run, "pitch_place", 0.5, p) | coupling(run, "class_match", 0.2, 0.3)
     values |= coupling("b", "pitch_place", 0.5, 0.001) | coupling("b", "class_match", 0.2, 0.3)
-    # Two scores share the level of 0.01, so 0.006 shows nothing.
+    # Two scores share the level of 0.01, so 0.006 shows nothing, and 0.002 something in one of two
+    # runs, which share it again.
     a, b = make_claims(made_up(values, ["a0", "a1", "b"]), {"a": ["a0", "a1"]})
     assert (a.verdict, b.verdict) == ("partly", "partly")
     assert a.text == (
         "a: picture and sound belong together in place and pitch (1 of 2 runs); not shown for class"
     )
     assert b.text == "b: picture and sound belong together in place and pitch; not shown for class"
-    assert [one.shown for one in a.evidence] == [1, 0]
+    assert [(one.shown, one.level) for one in a.evidence] == [(1, 0.0025), (0, 0.0025)]
+    assert [one.level for one in b.evidence] == [0.005, 0.005]
+
+
+def test_runs_share_the_level_unless_all_show_it():
+    # Of two scores: 0.005 each; of three runs in which not all do: 0.005 / 3.
+    assert runs_shown([0.005, 0.004, 0.001], 2) == (3, 0.005)
+    assert runs_shown([0.006, 0.004, 0.001], 2) == (1, 0.005 / 3)
+    assert runs_shown([0.006, 0.004, 0.002], 2) == (0, 0.005 / 3)
+    assert runs_shown([0.01], 1) == (1, 0.01)
+
+
+def test_independent_pairs_rarely_show_anything():
+    """Four scores and five seeds, with independent p-values: at most one verdict in a hundred."""
+    metrics = ("pitch_place", "class_match", "onset_iou", "auc")
+    runs = [f"a{i}" for i in range(5)]
+    real = {}
+    for metric in metrics:
+        real |= coupling(REAL, metric, 1.0, 0.0001)
+    rng = np.random.default_rng(0)
+    verdicts, count = [], 2000
+    for _ in range(count):
+        values = dict(real)
+        for run in runs:
+            for metric in metrics:
+                # Of 9,999 permutations.
+                values |= coupling(run, metric, 0.0, int(rng.integers(1, 10001)) / 10000)
+        (claim,) = make_claims(made_up(values, runs), {"a": runs})
+        verdicts.append(claim.verdict)
+    assert set(verdicts) == {"partly", "not shown"}
+    # Expected: 0.01; three standard deviations above it.
+    assert verdicts.count("partly") / count <= 0.01 + 3 * (0.01 * 0.99 / count) ** 0.5
+
+
+def test_cells_count_runs_as_the_verdict_does():
+    values, runs = {}, ["a0", "a1"]
+    for metric, p in (("pitch_place", (0.002, 0.006)), ("class_match", (0.004, 0.005))):
+        values |= coupling(REAL, metric, 1.0, 0.001)
+        for run, one in zip(runs, p, strict=True):
+            values |= coupling(run, metric, 0.5, one)
+    scores = made_up(values, runs)
+    rows = scores.rows + group_rows(scores.rows, {"a": runs})
+    section = together_section(Board(rows, {"a": runs}))
+    (claim,) = make_claims(scores, {"a": runs})
+    assert [(one.shown, one.level) for one in claim.evidence] == [(1, 0.0025), (2, 0.005)]
+    assert "p ≤ 0.0025 in 1 of 2" in section
+    assert "p ≤ 0.005 in 2 of 2" in section
+    short = claims_section([claim], [])
+    assert "p ≤ 0.0025 in 1 of 2 runs" in short
 
 
 def test_what_real_clips_do_not_show_is_not_asked_of_models():
@@ -210,6 +280,13 @@ def test_too_few_permutations_are_told():
     assert claim.text.endswith("98 permutations are too few for any verdict")
     (claim,) = make_claims(made_up(values, ["a"], permutations=99), {})
     assert claim.verdict == "holds"
+    # Enough for both runs together, too few for one of them.
+    values |= coupling("b", "pitch_place", 1.0, 0.05)
+    for permutations, too_few in ((99, True), (198, True), (199, False)):
+        scores = made_up(values, ["a", "b"], permutations=permutations)
+        (claim,) = make_claims(scores, {"both": ["a", "b"]})
+        assert claim.verdict == "not shown"
+        assert claim.text.endswith("are too few to tell it of single runs") == too_few
 
 
 def test_copies_and_missing_bins_are_told():
@@ -227,6 +304,27 @@ def test_copies_and_missing_bins_are_told():
     assert told(memory_video=0.6) == ("holds", "holds")
     assert told(memory_video=0.65) == ("holds", "does not hold")
     assert told(copies_video=0.06) == ("holds", "does not hold")
+
+
+def test_the_claim_about_bins_knows_how_many_there_were():
+    values = {("a", "ndb"): 2.0, (REAL, "ndb"): 0.0}
+    # Of 50 bins 6.1 may differ by chance, of 5 only 1.4.
+    for bins, verdict in ((50, "holds"), (5, "does not hold")):
+        (_, spread) = make_claims(made_up(values, ["a"], bins=bins), {})
+        assert spread.verdict == verdict
+
+
+def test_the_claim_about_copies_says_where_they_were_looked_for():
+    values = {("a", "memory_video"): 0.5, (REAL, "memory_video"): 0.5}
+    (_, copies) = make_claims(made_up(values, ["a"]), {})
+    assert copies.text == (
+        "a: no copies are found among 80 of 90 training clips: clips are no nearer to these than "
+        "unseen real ones"
+    )
+    (_, copies) = make_claims(made_up(values, ["a"], training_clips=90), {})
+    assert "among all 90 training clips:" in copies.text
+    page = variety_section(Board([], {}), {"training_clips": 5000, "training_clips_in_all": 12345})
+    assert "Copies were looked for among 5,000 of 12,345 training clips." in page
 
 
 def test_groups_stand_where_their_first_run_does():

@@ -8,8 +8,11 @@ import torch
 
 from soundsight import recipes
 from soundsight.data.bounce_tone import BounceTone
-from soundsight.evaluation.joint_scores import JointProtocol
-from soundsight.experiment import run_evaluation
+from soundsight.data.folder import VideoFolder
+from soundsight.evaluation import joint as joint_scoring
+from soundsight.evaluation.joint_scores import JointProtocol, JointScores
+from soundsight.experiment import joint, run_evaluation
+from soundsight.experiment import runs as runs_of
 from soundsight.experiment.joint import groups
 from soundsight.media.clip import ClipSpec
 from soundsight.models import joint_gan
@@ -73,6 +76,81 @@ def test_runs_of_two_kinds_cannot_be_compared():
     forecast = run("f", recipes.load("sound2sight_m3so_tiny"))
     with pytest.raises(ValueError, match="runs/f is scored as a forecast experiment, runs/g as a"):
         run_evaluation({"f": forecast, "g": run("g")})
+
+
+def read_by_scores(monkeypatch) -> list[tuple]:
+    """Where the held-out and the training clips come from, as scoring is told."""
+    seen = []
+
+    def evaluate_joint(models, data, train, protocol, **others):
+        joint_scoring._check(models, data, train, others["judges"])
+        seen.append((data, train))
+        return JointScores(protocol, SPEC, [], [*models], [], {}, [], {})
+
+    monkeypatch.setattr(joint, "evaluate_joint", evaluate_joint)
+    return seen
+
+
+def generator(recipe: Recipe = RECIPE) -> Run:
+    model = joint_gan.Config(image_channels=2, audio_channels=2, joint_channels=2).build(SPEC)
+    return dataclasses.replace(run("g", recipe), model=model)
+
+
+def test_other_data_gives_the_scored_clips_alone(monkeypatch):
+    """Copies are sought among what the run learned from."""
+    seen = read_by_scores(monkeypatch)
+    other = BounceTone(clips=(30, 9, 9), seed=5)
+    run_evaluation({"g": generator()}, data=other)
+    run_evaluation({"g": generator()})
+    ((data, train), (own, same)) = seen
+    for found, wanted in (
+        (data, other.build(SPEC, "test")),
+        (train, RECIPE.data.build(SPEC, "train")),
+        (own, RECIPE.data.build(SPEC, "test")),
+        (same, RECIPE.data.build(SPEC, "train")),
+    ):
+        assert len(found) == len(wanted)
+        assert torch.equal(found.clips([0, 3]).video, wanted.clips([0, 3]).video)
+
+
+def test_judges_learn_from_the_runs_own_data(monkeypatch):
+    read_by_scores(monkeypatch)
+    asked = []
+    monkeypatch.setattr(joint, "assemble", lambda _, judged, __: asked.append(judged) or {})
+    run_evaluation({"g": generator()}, data=BounceTone(seed=5))
+    assert [judged.recipe.data for judged in asked] == [RECIPE.data]
+
+
+def test_the_report_names_both_data(monkeypatch):
+    monkeypatch.setattr(runs_of, "weights_hash", lambda run: "0")
+    other, own = (
+        recipes.to_json(dataclasses.replace(RECIPE, data=data))["data"]
+        for data in (BounceTone(seed=5), RECIPE.data)
+    )
+    told = runs_of.about({"g": run("g")}, BounceTone(seed=5))
+    assert (told["data"], told["recipes"]["g"]["data"]) == (other, own)
+    assert runs_of.about({"g": run("g")})["data"] == own
+
+
+def test_other_data_of_another_spec_is_refused(monkeypatch):
+    read_by_scores(monkeypatch)
+
+    class Longer:
+        kind = "longer"
+
+        def build(self, spec, split):
+            return RECIPE.data.build(spec.with_frames(12), split)
+
+    with pytest.raises(ValueError, match=r"training clips are .*frames=10.* the others .*=12"):
+        run_evaluation({"g": generator()}, data=Longer())
+
+
+def test_without_what_it_learned_from_other_data_does_not_do(tmp_path):
+    gone = dataclasses.replace(RECIPE, data=VideoFolder(str(tmp_path / "gone")))
+    with pytest.raises(
+        ValueError, match=r"runs/g: .*learned from.*gone: no such folder.*data.path"
+    ):
+        run_evaluation({"g": generator(gone)}, data=BounceTone(clips=(8, 8, 8)))
 
 
 def test_runs_on_other_clips_cannot_be_compared():

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+import torch
 
 from soundsight.data.bounce_tone import BounceTone
 from soundsight.evaluation.judging import JudgeProtocol
@@ -71,6 +72,51 @@ def test_judges_are_scored_and_shown_together(runs, tmp_path):
 def test_few_clips_are_all_scored(runs):
     protocol = JudgeProtocol(clips=500, resamples=5)
     assert run_evaluation({"a": runs["colours"]}, protocol=protocol)["a"].protocol.clips == 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """BounceTone of which few clips have a label; the data set does not list them."""
+
+    few: int
+    path: str = "/clips"
+    kind: str = "bounce_tone"
+
+    def build(self, spec, split):
+        return SomeLabels(BounceTone(clips=(64, 16, 16)).build(spec, split), self.few)
+
+
+class SomeLabels:
+    def __init__(self, data, few):
+        self.data, self.few, self.spec = data, few, data.spec
+
+    def __len__(self):
+        return len(self.data)
+
+    def clips(self, indices):
+        clip = self.data.clips(indices)
+        known = torch.tensor(indices) >= len(self) - self.few
+        return clip.replace(label=clip.label.where(known, -1))
+
+
+def test_data_without_one_label_is_refused_by_name(runs, tmp_path):
+    """Once, before anything is trained or scored; one labelled clip is enough to begin."""
+    train = dataclasses.replace(RECIPE.train, steps=1)
+    none = dataclasses.replace(RECIPE, data=Labelled(0), train=train)
+    message = "bounce_tone data /clips, {} split: no clip has a class label; a judge of labels"
+    with pytest.raises(ValueError, match=message.format("train")):
+        run_training(none, tmp_path / "none", progress=False)
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(ValueError, match=message.format("val")):
+        validator(none)
+    with pytest.raises(ValueError, match=message.format("test")):
+        run_evaluation(runs, data=Labelled(0))
+    run_evaluation({"pairs": runs["pairs"]}, data=Labelled(0))  # Asks for no label.
+
+    one = dataclasses.replace(none, data=Labelled(1))
+    run_training(one, tmp_path / "one", progress=False)
+    scores = run_evaluation({"a": runs["colours"]}, data=Labelled(1))["a"]
+    assert scores.row("judge", "accuracy").n == 1
 
 
 def test_judges_of_other_clips_cannot_be_compared(runs):

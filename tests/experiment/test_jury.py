@@ -9,10 +9,14 @@ import torch
 
 from soundsight import recipes
 from soundsight.data.bounce_tone import BounceTone
+from soundsight.data.folder import VideoFolder
+from soundsight.data.prepared import Prepared, PreparedDataset
+from soundsight.data.record import ClipRecord, Span
 from soundsight.evaluation.judging import JudgeProtocol
 from soundsight.experiment import jury
 from soundsight.experiment.jury import assemble, count_classes, fitted, folder_name
 from soundsight.media.clip import Clip, ClipSpec
+from soundsight.media.encode import encode
 from soundsight.models.judges import ClassifierConfig, CorrespondenceConfig
 from soundsight.nn.trunks import Hearing
 from soundsight.recipes import Recipe
@@ -89,17 +93,87 @@ def test_a_judge_learns_the_runs_data_at_its_rates(judged):
 
 
 def test_a_folders_name_stands_for_every_value(judged):
-    one = judge("heard")
-    name, _, digits = folder_name(one).rpartition("-")
+    one, data = judge("heard"), Clips(np.arange(8))
+    name, _, digits = folder_name(one, data).rpartition("-")
     assert name == "heard"
     assert len(digits) == 8
-    assert folder_name(judge("heard")) == folder_name(one)
+    assert folder_name(judge("heard"), data) == folder_name(one, data)
     for other in (
         dataclasses.replace(one, data=BounceTone(seed=2)),
         dataclasses.replace(one, clip=SPEC),
         dataclasses.replace(one, train=dataclasses.replace(TRAIN, steps=3)),
     ):
-        assert folder_name(other) != folder_name(one)
+        assert folder_name(other, data) != folder_name(one, data)
+    assert folder_name(one, Clips(np.arange(9))) != folder_name(one, data)
+
+
+def test_a_changed_folder_of_videos_gets_other_judges(judged, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOUNDSIGHT_CACHE", str(tmp_path / "cache"))
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    clips = BounceTone(clips=(20, 4, 4)).build(SPEC, "train").clips(range(6))
+    for index in range(5):
+        encode(clips, videos / f"{index}.mp4", index=index)
+    data = VideoFolder(str(videos), progress=False)
+    judged = dataclasses.replace(judged, recipe=dataclasses.replace(judged.recipe, data=data))
+
+    def place() -> Path:
+        return assemble({"correspondence": "pairs"}, judged, tmp_path / "judges")[
+            "correspondence"
+        ].path
+
+    first = place()
+    assert place() == first
+    learned = data.build(SPEC, "train").sources[0]
+    encode(clips, videos / learned, index=5)  # The same name, number of clips and length.
+    assert len({first, place()}) == 2
+    assert len(list((tmp_path / "judges").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [({}, True), ({"sha256": "0" * 64}, False), ({"key": "b"}, False), ({"label": "y"}, False)],
+)
+def test_changed_prepared_data_gets_other_judges(change, same):
+    """Whatever the folder is called: its records tell."""
+    record = ClipRecord(
+        "a", "s", "s", 0.0, "x", 0.0, "train-0.tar", Span(0, 1), Span(1, 1), "f" * 64, {}
+    )
+
+    class Opened(Prepared):
+        spec, labels, splits = SPEC, ("x", "y"), {}
+
+        def __init__(self, *records: ClipRecord) -> None:
+            self.splits = {"train": list(records)}
+
+    def named(*records: ClipRecord) -> str:
+        return folder_name(judge("heard"), PreparedDataset(Opened(*records), SPEC, "train"))
+
+    assert (named(record) == named(record._replace(**change))) is same
+
+
+def test_judges_learn_where_the_run_is_evaluated(judged, tmp_path, monkeypatch):
+    """Not where their recipe would learn; and that changes nothing in their names."""
+    monkeypatch.setattr(recipes, "load", lambda name: replaced_device(judge(name), "cuda"))
+    used = []
+    train = jury.run_training
+
+    def watched(recipe, *arguments, **options):
+        used.append(recipe.train.device)
+        return train(recipe, *arguments, **options)
+
+    monkeypatch.setattr(jury, "run_training", watched)
+    found = assemble({"sound": "heard"}, judged, tmp_path)["sound"]
+    assert used == ["cpu"]
+    assert found.device == torch.device("cpu")
+    data = judged.recipe.data.build(SPEC, "train")
+    asked = fitted(recipes.load("heard"), judged.recipe, data)
+    assert asked.train.device == "cuda"
+    assert found.path.name == folder_name(asked, data)
+
+
+def replaced_device(recipe: Recipe, device: str) -> Recipe:
+    return dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, device=device))
 
 
 def test_missing_judges_are_trained_once(judged, tmp_path, capsys):
@@ -127,7 +201,7 @@ def test_an_interrupted_training_goes_on(judged, tmp_path, monkeypatch):
     """Weights that were saved on the way are not taken for a finished judge."""
     whole = assemble({"sound": "heard"}, judged, tmp_path / "whole")["sound"]
     short = dataclasses.replace(whole.recipe, train=dataclasses.replace(TRAIN, steps=1))
-    place = tmp_path / "parts" / folder_name(whole.recipe)
+    place = tmp_path / "parts" / whole.path.name
     jury.run_training(short, place, progress=False)
     part = (place / "weights.safetensors").read_bytes()
     done = assemble({"sound": "heard"}, judged, tmp_path / "parts")["sound"]

@@ -160,10 +160,21 @@ def test_pictures_are_judged_frame_by_frame_and_videos_in_order():
 
 
 @pytest.mark.parametrize("name", ["sound", "video", "image"])
-@pytest.mark.parametrize("label", [None, torch.full((4,), -1)])
-def test_data_without_labels_is_refused(name, label):
+def test_data_without_labels_is_refused(name):
     with pytest.raises(ValueError, match="the data's clips have no class label"):
-        loss_of(judge_of(name), clips().replace(label=label))
+        loss_of(judge_of(name), clips().replace(label=None))
+
+
+@pytest.mark.parametrize("name", ["sound", "video", "image"])
+def test_a_batch_without_a_label_teaches_nothing(name):
+    judge = judge_of(name)
+    loss = loss_of(judge, clips().replace(label=torch.full((4,), -1)))
+    loss.total.backward()
+    assert loss.total == 0
+    assert loss.terms["accuracy"] == 0
+    gradients = [weight.grad for weight in judge.parameters() if weight.grad is not None]
+    assert gradients
+    assert all((gradient == 0).all() for gradient in gradients)
 
 
 def test_evaluating_names_the_data_without_labels():
@@ -180,6 +191,29 @@ def test_evaluating_names_the_data_without_labels():
     with pytest.raises(ValueError, match=r"Unlabelled, test split: .*no class label"):
         evaluate_judge(judge_of("sound"), Unlabelled(), protocol)
     assert evaluate_judge(judge_of("correspondence"), Unlabelled(), protocol).rows
+
+
+@pytest.mark.parametrize("labelled", [0, 2])
+def test_batches_without_a_label_are_skipped(labelled):
+    """The first clips have labels, the others are in batches that have none."""
+
+    class Partly:
+        spec = SPEC
+
+        def __len__(self):
+            return 8
+
+        def clips(self, indices):
+            clip = BounceTone().build(SPEC, "test").clips(indices)
+            return clip.replace(label=clip.label.where(torch.tensor(indices) < labelled, -1))
+
+    protocol = JudgeProtocol(clips=8, resamples=10, batch_clips=1)
+    if labelled:
+        row = evaluate_judge(judge_of("sound"), Partly(), protocol).row("judge", "accuracy")
+        assert row.n == labelled
+    else:
+        with pytest.raises(ValueError, match="Partly, test split: not one of the clips has what"):
+            evaluate_judge(judge_of("sound"), Partly(), protocol)
 
 
 def test_clips_without_a_label_are_left_out():

@@ -200,6 +200,47 @@ def test_what_is_refused(run, tmp_path, call, message):
         call(run, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run, out: sampling.sample_noise(run, out, samples=0), "samples=0"),
+        (lambda run, out: sampling.sample_noise(run, out, samples=1, frames=0), "frames=0"),
+        (lambda run, out: sampling.sample_walk(run, out, "motion", steps=2, frames=0), "frames=0"),
+        (
+            lambda run, out: sampling.sample_variations(run, out, "motion", samples=1, seed=-1),
+            "seed=-1",
+        ),
+        (  # What the model itself refuses, when it is asked for the first batch.
+            lambda run, out: sampling.sample_walk(run, out, "motion", steps=2, frames=13),
+            "13 is unlucky",
+        ),
+        (lambda run, out: sampling.sample_noise(run, out, samples=1, frames=13), "13 is unlucky"),
+        (lambda run, out: sampling.sample_noise(run, out, samples=1, wav=True), "have no sound"),
+    ],
+)
+def test_a_refused_request_leaves_earlier_files(run, tmp_path, call, message, monkeypatch):
+    stems = ("sample", "walk", "vary")
+    earlier = [tmp_path / f"{stem}_000.{end}" for stem in stems for end in ("mp4", "wav")]
+    for path in earlier:
+        path.write_text("kept")
+    make = run.model.generate
+
+    def refuse(noise: Noise) -> Clip:
+        if noise.motion.shape[1] == 13:
+            raise ValueError("13 is unlucky")
+        return make(noise).replace(audio=None)
+
+    monkeypatch.setattr(run.model, "generate", refuse)
+    with pytest.raises(ValueError, match=message):
+        call(run, tmp_path)
+    assert {path.read_text() for path in earlier} == {"kept"}
+
+
+def test_generate_checks_before_it_is_read(run):
+    with pytest.raises(ValueError, match="samples=0"):
+        sampling.generate(run, samples=0, seed=0)
+
+
 def test_models_that_take_or_make_something_else_are_refused(run, tmp_path):
     run.model.takes = frozenset({"audio"})
     with pytest.raises(ValueError, match="takes audio: it cannot generate from nothing"):

@@ -54,7 +54,7 @@ class Sample:
     seed: int = 0
     """Same seed, same results."""
     start: float = 0.0
-    """Where in the videos to begin, seconds."""
+    """Where in the named videos to begin, seconds."""
     frames: int | None = None
     """Frames T of the whole clip, seen ones included; default: those of the recipe's evaluation, or
     from nothing those of training."""
@@ -83,7 +83,7 @@ class Evaluate:
     out: Path | None = None
     """Folder for `report/`; default: the run folder."""
     data: str | None = None
-    """Prepared data, or a folder of videos, instead of what the run was trained on."""
+    """Prepared data, or a folder of videos, to score on instead of what the run was trained on."""
     split: Literal["train", "val", "test"] | None = None
     """Part of the data; default: the recipe's."""
     samples: int | None = None
@@ -274,10 +274,12 @@ def _futures(run: Any, options: Sample) -> tuple[Iterable[tuple[str, list[Path]]
     from soundsight import sampling
 
     out, samples = sampling.probe_writable(options.out), _or(options.samples, 1)
-    asked: dict[str, Any] = {"samples": samples, "seed": options.seed}
+    asked: dict[str, Any] = {"samples": samples, "seed": options.seed, "frames": options.frames}
     if options.clips:
-        asked |= {"start_s": options.start, "frames": options.frames}
-        return sampling.sample_files(run, options.clips, out, **asked), samples
+        _refuse(options, ("count",), "is for clips of the run's own data; videos are named")
+        files = sampling.sample_files(run, options.clips, out, start_s=options.start, **asked)
+        return files, samples
+    _refuse(options, ("start",), "is for videos, and none are named")
     return sampling.sample_data(run, out, clips=_or(options.count, 4), **asked), samples
 
 
@@ -320,12 +322,12 @@ def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
     from soundsight import sampling
 
     run = sampling.load_run(options.run, device=options.device)
+    data = None
     if options.data is not None:
         data = data_at(run.recipe.data, options.data, str(options.run))
-        run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, data=data))
-    out = options.out or options.run
+    title = f"{options.run.name} on held-out clips"
     return _score(
-        {run.recipe.model.kind: run}, options, out, f"{options.run.name} on held-out clips"
+        {run.recipe.model.kind: run}, options, options.out or options.run, title, data=data
     )
 
 
@@ -341,16 +343,19 @@ def compare(arguments: Sequence[str]) -> dict[str, Any]:
     return _score(runs, options, options.out, " and ".join(names))
 
 
-def _score(runs: dict[str, Any], options: Any, out: Path, title: str) -> dict[str, Any]:
-    """Evaluate runs, write the report, and return the scores."""
+def _score(
+    runs: dict[str, Any], options: Any, out: Path, title: str, *, data: Any = None
+) -> dict[str, Any]:
+    """Evaluate runs, on other data if it is given, write the report, and return the scores."""
     from soundsight.experiment import JUDGES, run_evaluation, write_evaluation
     from soundsight.sampling import probe_writable
 
     probe_writable(out / "report")
     protocol = next(iter(runs.values())).recipe.evaluate
     protocol = _changed(protocol, options)
-    scores = run_evaluation(runs, protocol=protocol, judges=options.judges or JUDGES)
-    page = write_evaluation(scores, runs, out / "report", title=title)
+    judges = options.judges or JUDGES
+    scores = run_evaluation(runs, protocol=protocol, judges=judges, data=data)
+    page = write_evaluation(scores, runs, out / "report", title=title, data=data)
     say(f"report: {page}")
     return json.loads((out / "report" / "scores.json").read_text())
 

@@ -1,8 +1,9 @@
 """Who turns clips into features: judges that were trained here, and published networks from files.
 
 A published network is a TorchScript program in a local file; nothing is downloaded. It is given
-what its kind is given where it is published, and returns features, or a pair of features and
-logits. A score is void without the network that made it, so the file's checksum is part of its
+what `KINDS` says, and nothing in the file says whether that is what it expects: files of one
+network differ in the range they take. It returns features, or a pair of features and logits. A
+score is void without the network that made it, so the file's checksum is part of its
 name. TorchScript is no pickle, but it is a program: open only what you trust.
 (Exported programs, `.pt2`, are refused: torch.export.load falls back to pickle.)
 """
@@ -35,6 +36,15 @@ SINC_ZEROS, SINC_ROLLOFF = 16, 0.95
 of both rates."""
 
 
+class Outputs(NamedTuple):
+    """What one pass of a network says of clips, on the CPU."""
+
+    features: Float[Tensor, "b d"]
+    """One row for each clip; of "image", for each frame, a clip's frames one after another."""
+    probabilities: Float[Tensor, "b k"] | None
+    """Of the classes, in the same rows; None if it tells none."""
+
+
 @runtime_checkable
 class Extractor(Protocol):
     """Anything that turns clips into features."""
@@ -54,12 +64,8 @@ class Extractor(Protocol):
         """What it looks at."""
         ...
 
-    def features(self, clip: Clip) -> Float[Tensor, "b d"]:
-        """One row for each clip; of "image", for each frame, a clip's frames one after another."""
-        ...
-
-    def probabilities(self, clip: Clip) -> Float[Tensor, "b k"] | None:
-        """Of the classes, in the same rows; None if it tells none."""
+    def outputs(self, clip: Clip) -> Outputs:
+        """Features and probabilities of clips, by one pass of the network."""
         ...
 
 
@@ -80,21 +86,21 @@ class JudgeExtractor:
         return self.judge.part
 
     @torch.no_grad()
-    def features(self, clip: Clip) -> Float[Tensor, "b d"]:
-        """Features on the CPU; raises ValueError if the clips are not like those it knows."""
-        return self._ready().features(clip.to(self._device)).cpu()
+    def outputs(self, clip: Clip) -> Outputs:
+        """Features and probabilities of its classes.
 
-    @torch.no_grad()
-    def probabilities(self, clip: Clip) -> Float[Tensor, "b k"]:
-        """Of its classes, on the CPU."""
-        return self._ready().logits(clip.to(self._device)).softmax(1).cpu()
+        A judge of pitch hears the clips twice: its probabilities are no function of its features,
+        but a mean over steps.
 
-    def _ready(self) -> Classifier:
-        return self.judge.eval()
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.judge.parameters()).device
+        Raises:
+            ValueError: if the clips are not like those it knows.
+        """
+        judge = self.judge.eval()
+        clip = clip.to(next(judge.parameters()).device)
+        features = judge.features(clip)
+        by_steps = judge.config.target == "pitch"
+        logits = judge.logits(clip) if by_steps else judge.to_logits(features)
+        return Outputs(features.cpu(), logits.softmax(1).cpu())
 
 
 class Kind(NamedTuple):
@@ -102,7 +108,7 @@ class Kind(NamedTuple):
 
     part: Part
     given: str
-    """What it is given, for people."""
+    """What it is given, with its range, for people."""
     prepare: Callable[[Clip], Float[Tensor, "m ..."]]
     """Its input; rows of one clip, or one frame of it, stand one after another."""
 
@@ -126,22 +132,16 @@ class FileExtractor:
         """What it looks at."""
         return KINDS[self.kind].part
 
-    def features(self, clip: Clip) -> Float[Tensor, "b d"]:
-        """Features of each clip; of "image", of each frame; of VGGish, mean over 0.96 s patches.
+    @torch.no_grad()
+    def outputs(self, clip: Clip) -> Outputs:
+        """Features and, if the network returns logits, their softmax.
+
+        They are of each clip; of "image", of each frame; of VGGish, means over 0.96 s patches.
 
         Raises:
             ValueError: if the clips cannot be shown to this kind, or the network fails on what it
                 is shown or returns no features.
         """
-        return self._outputs(clip)[0]
-
-    def probabilities(self, clip: Clip) -> Float[Tensor, "b k"] | None:
-        """Softmax of the logits, if the network returns any; raises as `features`."""
-        logits = self._outputs(clip)[1]
-        return None if logits is None else logits.softmax(1)
-
-    @torch.no_grad()
-    def _outputs(self, clip: Clip) -> tuple[Tensor, Tensor | None]:
         clip = clip.to("cpu")
         shown = KINDS[self.kind].prepare(clip)
         try:
@@ -158,7 +158,9 @@ class FileExtractor:
             rows = clip.video.shape[0] * clip.video.shape[1]
         features = self._checked(both[0] if both else None, len(shown), rows)
         logits = both[1] if len(both) > 1 else None
-        return features, None if logits is None else self._checked(logits, len(shown), rows)
+        if logits is None:
+            return Outputs(features, None)
+        return Outputs(features, self._checked(logits, len(shown), rows).softmax(1))
 
     def _checked(self, found: object, shown: int, rows: int) -> Float[Tensor, "b d"]:
         """A matrix with a row for each clip or frame."""
@@ -310,11 +312,27 @@ def resample(audio: Float[Tensor, "b n"], old: int, new: int) -> Float[Tensor, "
 
 
 KINDS: dict[str, Kind] = {
-    "clap": Kind("audio", "a waveform of 48 kHz", _waveform(48_000, "clap")),
+    "clap": Kind(
+        "audio", "the whole waveform of 48 kHz, full scale ±1, b n", _waveform(48_000, "clap")
+    ),
     "i3d": Kind("video", "RGB frames of 224 px in [-1, 1], b c t h w", _i3d),
     "inception": Kind("image", "RGB frames of 299 px in [-1, 1], b c h w", _inception),
-    "panns": Kind("audio", "a waveform of 32 kHz", _waveform(32_000, "panns")),
-    "panns_16k": Kind("audio", "a waveform of 16 kHz", _waveform(16_000, "panns_16k")),
-    "vggish": Kind("audio", "log-mel patches of 96 x 64 at 16 kHz", _vggish),
+    "panns": Kind(
+        "audio", "the whole waveform of 32 kHz, full scale ±1, b n", _waveform(32_000, "panns")
+    ),
+    "panns_16k": Kind(
+        "audio", "the whole waveform of 16 kHz, full scale ±1, b n", _waveform(16_000, "panns_16k")
+    ),
+    "vggish": Kind(
+        "audio",
+        "log(x + 0.01) of mel magnitudes, neither scaled nor shifted, 16 kHz, patches of "
+        "96 x 64, m 1 96 64",
+        _vggish,
+    ),
 }
-"""Published networks: what each looks at and is given."""
+"""Networks: what each looks at and is given.
+
+A file that expects another range gives numbers all the same, and they mean nothing. The
+TorchScript Inception that NVIDIA distributes with StyleGAN is one: it takes 0 to 255 and scales
+inside, so it has to be wrapped in a program that is given [-1, 1] and hands on 127.5 (x + 1).
+"""

@@ -14,9 +14,10 @@ Source: the tables of Kurmi et al., "Collaborative learning to generate audio-vi
 test of whether picture and sound belong together, which it does not have (`permutation`).
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from soundsight.evaluation import joint_readings
 from soundsight.evaluation.bins import Bins
 from soundsight.evaluation.extractors import Extractor
 from soundsight.evaluation.joint_metrics import Real, Scorer
-from soundsight.evaluation.joint_readings import Readings
+from soundsight.evaluation.joint_readings import Reader, Readings
 from soundsight.evaluation.joint_scores import (
     REAL,
     ROLES,
@@ -54,6 +55,10 @@ Progress = Callable[[int, int], None]
 """Called with (clips read, clips in all)."""
 ALIGN_NEEDS = ("librosa", "cv2")
 """Modules without which there is no AV-Align."""
+LEAST_BINS = 2
+"""Fewest bins of sounds that say anything."""
+BIN_SOUNDS = 5
+"""Different training sounds that there have to be for each bin beyond these."""
 
 
 def evaluate_joint(
@@ -70,12 +75,13 @@ def evaluate_joint(
 
     Args:
         models: by the name of their rows; they take nothing and make "video" and "audio".
-        data: the split that the protocol names, already opened. If it has a method `perceive`, what
+        data: the split that the protocol names, already opened; if it has fewer clips than the
+            protocol asks for, as many of each model are scored. If it has a method `perceive`, what
             is seen and heard is compared by it, otherwise only what moves and what sounds.
         train: the training split, for bins and the search for copies.
         protocol: how to evaluate.
         judges: trained networks by role, some or none of `ROLES`; what none is there for is left
-            out, and noted.
+            out, and noted. `joint_readings.readers` says which methods they have.
         extractors: published networks to judge by as well.
         progress: called after each batch.
 
@@ -88,44 +94,37 @@ def evaluate_joint(
             a model makes clips of another size or that are not finite.
     """
     _check(models, data, train, judges)
+    used = dataclasses.replace(protocol, clips=min(protocol.clips, len(data)))
     everyone = joint_readings.readers(judges, extractors, protocol.judges)
     judge = joint_readings.correspondence(judges, protocol.judges)
     align = all(find_spec(name) is not None for name in ALIGN_NEEDS)
-    perceive = joint_readings.perceiver(data)
-    plan = _plan(data, train, protocol)
-    total = sum(len(part) for part in plan.values()) + protocol.clips * len(models)
-    count = _Count(progress, total)
-
-    def real(part: str, source: Dataset, **options: Any) -> Readings:
-        clips = joint_readings.real(source, plan[part], protocol.batch_clips)
-        return joint_readings.read(count(clips), everyone, **options)
-
+    plan = _plan(data, train, used)
+    count = _Count(progress, plan.clips + used.clips * len(models))
     whole: dict[str, Any] = {
         "judge": judge,
-        "perceive": perceive,
+        "perceive": joint_readings.perceiver(data),
         "align": align,
         "shown": protocol.examples,
     }
-    test, learned = real("test", data, **whole), real("train", train)
-    other = real("other", data) if plan["other"] else learned.first(test.count)
-    bins = Bins.fit(learned.spectra, bins=min(protocol.bins, learned.count), seed=protocol.seed)
-    scorer = Scorer(Real(test, other, learned, bins), everyone, protocol, data.spec)
+    real = _read_real(plan, data, train, everyone, whole, used, count)
+    scorer = Scorer(real, everyone, used, data.spec)
     rows: list[Row] = []
-    examples = {REAL: test.shown}
+    examples = {REAL: real.test.shown}
     for name, model in models.items():
-        clips = joint_readings.generated(model, data.spec, protocol)
+        clips = joint_readings.generated(model, data.spec, used)
         made = joint_readings.read(count(clips), everyone, **whole)
         rows += scorer.rows(name, made)
         examples[name] = made.shown
     rows += scorer.real_rows()
+    compared = _compared(plan, real, used, len(train))
     return JointScores(
         protocol=protocol,
         spec=data.spec,
         rows=rows,
         models=list(models),
         judges=[r.judged for r in everyone] + ([judge.judged] if judge is not None else []),
-        compared=_compared(plan, other),
-        notes=list(_notes(judges, data, align)),
+        compared=compared,
+        notes=[*_notes(judges, data, align), *_other_notes(protocol, compared)],
         examples={name: clip for name, clip in examples.items() if clip is not None},
     )
 
@@ -170,28 +169,110 @@ def _check(
             raise ValueError(f"the {split} split has {len(source)} clips; at least 2 are needed")
 
 
-def _plan(data: Dataset, train: Dataset, protocol: JointProtocol) -> dict[str, list[int]]:
-    """Which real clips are read, chosen at random.
+class _Plan(NamedTuple):
+    """Which real clips are read, chosen at random."""
 
-    "other" are as many of the split as "test", and none of them; if there are not enough, none, and
-    training clips stand in.
-    """
+    test: list[int]
+    """Of the split: what is compared with."""
+    other: list[int]
+    """For the row "real", by everyone: of the split, and none of `test`; or of the training."""
+    standing_in: bool
+    """Whether `other` are training clips, because the split has too few."""
+    train: list[int]
+    """Training clips behind the bins and the search for copies."""
+    unread: list[int]
+    """Those of `train` that are not among `other`."""
+
+    @property
+    def clips(self) -> int:
+        """Clips that are read."""
+        return len(self.test) + len(self.other) + len(self.unread)
+
+
+def _plan(data: Dataset, train: Dataset, protocol: JointProtocol) -> _Plan:
+    n = protocol.clips
     order = np.random.default_rng(protocol.seed).permutation(len(data)).tolist()
-    n = min(protocol.clips, len(data))
-    other = order[n : 2 * n] if len(data) >= 2 * n else []
     learned = np.random.default_rng(protocol.seed).permutation(len(train)).tolist()
-    return {"test": order[:n], "other": other, "train": learned[: protocol.reference]}
+    standing_in = len(data) < 2 * n
+    return _Plan(
+        test=order[:n],
+        other=learned[:n] if standing_in else order[n : 2 * n],
+        standing_in=standing_in,
+        train=learned[: protocol.reference],
+        unread=learned[n if standing_in else 0 : protocol.reference],
+    )
 
 
-def _compared(plan: Mapping[str, Sequence[int]], other: Readings) -> dict[str, Any]:
-    """What the report says of the real clips."""
+def _read_real(
+    plan: _Plan,
+    data: Dataset,
+    train: Dataset,
+    everyone: Sequence[Reader],
+    whole: Mapping[str, Any],
+    protocol: JointProtocol,
+    count: "_Count",
+) -> Real:
+    """Read real clips; most training clips only by those who look for copies."""
+
+    def read(
+        source: Dataset, rows: Sequence[int], by: Sequence[Reader], **options: Any
+    ) -> Readings:
+        clips = joint_readings.real(source, rows, protocol.batch_clips)
+        return joint_readings.read(count(clips), by, **options)
+
+    test = read(data, plan.test, everyone, **whole)
+    other = read(train if plan.standing_in else data, plan.other, everyone)
+    own = [reader for reader in everyone if reader.key in joint_readings.LEARNED]
+    parts = [other.first(len(plan.train))] if plan.standing_in else []
+    if plan.unread:
+        parts.append(read(train, plan.unread, own))
+    learned = parts[0] if len(parts) == 1 else parts[0].then(parts[1])
+    return Real(test, other, learned, _bins(learned, protocol))
+
+
+def _bins(learned: Readings, protocol: JointProtocol) -> Bins | None:
+    """Bins of the training sounds, fewer where few differ; None where all are the same."""
+    different = len({row.tobytes() for row in learned.spectra})
+    if different < LEAST_BINS:
+        return None
+    most = max(LEAST_BINS, different // BIN_SOUNDS)
+    return Bins.fit(learned.spectra, bins=min(protocol.bins, most), seed=protocol.seed)
+
+
+def _compared(plan: _Plan, real: Real, used: JointProtocol, training: int) -> dict[str, Any]:
+    """What the report says of the clips; in the protocol block it replaces what was asked for."""
     return {
-        "real_clips": len(plan["test"]),
-        "training_clips": len(plan["train"]),
-        "real_row": "other clips of the same split" if plan["other"] else "training clips",
-        "real_row_clips": other.count,
-        "indices": list(plan["test"]),
+        "clips": used.clips,
+        "bins": 0 if real.bins is None else len(real.bins.counts),
+        "real_clips": len(plan.test),
+        "training_clips": len(plan.train),
+        "training_clips_in_all": training,
+        "real_row": "training clips" if plan.standing_in else "other clips of the same split",
+        "real_row_clips": len(plan.other),
+        "indices": list(plan.test),
     }
+
+
+def _other_notes(protocol: JointProtocol, compared: Mapping[str, Any]) -> Iterator[str]:
+    """What was scored otherwise than the protocol asks."""
+    n, k = compared["clips"], compared["bins"]
+    if n < protocol.clips:
+        yield (
+            f"The {protocol.split} split has {n} clips: as many of each model are scored, not "
+            f"{protocol.clips}."
+        )
+    if compared["real_row_clips"] < n:
+        yield (
+            f"The row of the real clips has distances of only {compared['real_row_clips']} clips: "
+            "there are no more training clips to stand in."
+        )
+    if not k:
+        yield "All training sounds are the same: without different ones there are no bins (NDB)."
+    elif k < protocol.bins:
+        yield (
+            f"There are {k} bins of sounds, not {protocol.bins}: each needs {BIN_SOUNDS} different "
+            "training sounds, if there are to be more than two."
+        )
 
 
 def _notes(judges: Mapping[str, Any], data: Dataset, align: bool) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What an evaluation of generated clips shows: does the picture belong to the sound?"""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import NormalDist
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +11,8 @@ Verdict = Literal["holds", "partly", "not shown", "does not hold"]
 """`holds`: shown by every score, in every run. `partly`: by some. `not shown`: by none, which more
 clips might change. `does not hold`: the numbers are against it."""
 ALPHA = 0.01
-"""Level of the tests of one claim, together: each p is compared with its share of it."""
+"""Level of the tests of one claim, together: each p is compared with its share of it, `runs_shown`.
+"""
 COUPLINGS = {
     "pitch_place": "place and pitch",
     "class_match": "class",
@@ -43,6 +44,8 @@ class Evidence(NamedTuple):
     """Of each run."""
     shown: int
     """Number of runs that show it."""
+    level: float | None
+    """What p was compared with; None without a test."""
 
 
 class Claim(NamedTuple):
@@ -91,81 +94,114 @@ def make_claims(scores: JointScores, groups: Mapping[str, Sequence[str]]) -> lis
     Returns:
         First, for all of them, whether the picture belongs to the sound; then the rest.
     """
-    found = _Found(scores.rows)
+    found = Found(scores.rows)
     who = entries(scores.models, groups)
     claims = [_belongs(found, name, runs, scores.protocol) for name, runs in who.items()]
     for name, runs in who.items():
-        claims += _others(found, name, runs, scores.protocol)
+        claims += _others(found, name, runs, scores.compared)
     return claims
 
 
-class _Found:
+class Found:
     """Rows of single runs by name and metric."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Iterable[Row]) -> None:
         self.rows = {(r.name, r.metric): r for r in rows if r.rule == NO_RULE}
 
     def value(self, name: str, metric: str) -> float | None:
+        """The value of one row, if there is it."""
         row = self.rows.get((name, metric))
         return None if row is None else row.value
 
     def mean(self, names: Sequence[str], metric: str) -> float | None:
+        """The mean over the names that have this row, if any has."""
         values = [v for name in names if (v := self.value(name, metric)) is not None]
         return sum(values) / len(values) if values else None
 
+    def couplings(self, runs: Sequence[str]) -> list[str]:
+        """Scores of belonging together that these runs have, one of each kind."""
+        there = [m for m in COUPLINGS if self.mean(runs, m) is not None]
+        if "onset_iou" in there and "lag_s" in there:
+            there.remove("lag_s")  # Two scores of one thing; the lag says less.
+        return there
 
-def _belongs(found: _Found, name: str, runs: Sequence[str], protocol: JointProtocol) -> Claim:
+    def asked(self, runs: Sequence[str]) -> list[str]:
+        """Those of them on which a verdict rests: real clips pass their test."""
+        there = self.couplings(runs)
+        return [m for m in there if (self.value(REAL, m + P_VALUE) or 0.0) <= ALPHA]
+
+
+def runs_shown(p: Sequence[float], scores: int) -> tuple[int, float]:
+    """In how many runs a score shows that picture and sound belong together.
+
+    If they do in no run, at most about `ALPHA` of all verdicts say otherwise: all runs have to be
+    below a share of `ALPHA` for each score, or some of them below a share for each score and run.
+
+    Args:
+        p: p-values of the score, of each run.
+        scores: number of scores that the verdict rests on.
+
+    Returns:
+        The number of runs, and the level that p was compared with.
+    """
+    together = ALPHA / max(1, scores)
+    if max(p) <= together:
+        return len(p), together
+    each = together / len(p)
+    return sum(one <= each for one in p), each
+
+
+def _belongs(found: Found, name: str, runs: Sequence[str], protocol: JointProtocol) -> Claim:
     """Does the generated picture belong to the generated sound?"""
-    there = [m for m in COUPLINGS if found.mean(runs, m) is not None]
-    if "onset_iou" in there and "lag_s" in there:
-        there.remove("lag_s")  # Two scores of one thing; the lag says less.
-    usable = [m for m in there if (found.value(REAL, m + P_VALUE) or 0.0) <= ALPHA]
-    evidence = tuple(_evidence(found, runs, m, ALPHA / len(usable)) for m in usable)
+    usable = found.asked(runs)
+    unsaid = f"{name}: whether picture and sound belong together cannot be said here: "
+    if not usable:
+        there = found.couplings(runs)
+        why = "no score tells it" if not there else "not even the real clips' seem to, by any score"
+        return Claim(name, unsaid + why, "not shown", ())
+    evidence = tuple(_evidence(found, runs, m, len(usable)) for m in usable)
+    least, level = 1 / (1 + protocol.permutations), ALPHA / len(usable)
+    few = f"{protocol.permutations} permutations are too few"
+    if least > level:
+        return Claim(name, f"{unsaid}{few} for any verdict", "not shown", evidence)
+    few = f"; {few} to tell it of single runs" if least > level / len(runs) else ""
     whole = [e.what for e in evidence if e.shown == len(runs)]
     some = [
         f"{e.what} ({e.shown} of {len(runs)} runs)" for e in evidence if 0 < e.shown < len(runs)
     ]
     none = [e.what for e in evidence if not e.shown]
-    if evidence and 1 / (1 + protocol.permutations) > ALPHA / len(evidence):
-        text = f"{name}: whether picture and sound belong together cannot be said here: "
-        text += f"{protocol.permutations} permutations are too few for any verdict"
-        return Claim(name, text, "not shown", evidence)
-    if not evidence:
-        why = "no score tells it" if not there else "not even the real clips' seem to, by any score"
-        text = f"{name}: whether picture and sound belong together cannot be said here: {why}"
-        return Claim(name, text, "not shown", ())
     if len(whole) == len(evidence):
         text = f"{name}: the generated picture belongs to the generated sound ({_list(whole)})"
         return Claim(name, text, "holds", evidence)
     if whole or some:
         text = f"{name}: picture and sound belong together in {_list(whole + some)}"
         text += f"; not shown for {_list(none)}" if none else ""
-        return Claim(name, text, "partly", evidence)
+        return Claim(name, text + few, "partly", evidence)
     text = (
         f"{name}: nothing shows that the generated picture belongs to the generated sound; with "
         "sounds exchanged among its clips it scores as well"
     )
-    return Claim(name, text, "not shown", evidence)
+    return Claim(name, text + few, "not shown", evidence)
 
 
-def _evidence(found: _Found, runs: Sequence[str], metric: str, level: float) -> Evidence:
+def _evidence(found: Found, runs: Sequence[str], metric: str, scores: int) -> Evidence:
     p = tuple(found.rows[run, metric + P_VALUE].value for run in runs)
     value, real = found.mean(runs, metric), found.value(REAL, metric)
     assert value is not None
     assert real is not None
     chance = found.mean([run + REPAIRED for run in runs], metric)
-    shown = sum(one <= level for one in p)
-    return Evidence(metric, COUPLINGS[metric], value, chance, real, p, shown)
+    shown, level = runs_shown(p, scores)
+    return Evidence(metric, COUPLINGS[metric], value, chance, real, p, shown, level)
 
 
 def _others(
-    found: _Found, name: str, runs: Sequence[str], protocol: JointProtocol
+    found: Found, name: str, runs: Sequence[str], compared: Mapping[str, Any]
 ) -> Iterator[Claim]:
     """How sounds are spread, which classes there are, and copies."""
     spread = _plain(found, runs, {"ndb": "bins of sounds that differ"})
     if spread:
         # So many bins differ by chance, in all but one set of real clips of a hundred.
-        k, share = protocol.bins, CHANCE_BINS
+        k, share = compared["bins"], CHANCE_BINS
         most = k * share + NormalDist().inv_cdf(1 - ALPHA) * (k * share * (1 - share)) ** 0.5
         holds = all(one.value <= max(most, one.real) for one in spread)
         yield _claim(name, "the sounds are spread as real ones are", holds, spread)
@@ -184,21 +220,30 @@ def _others(
             one.value <= (highest if one.metric.startswith("memory") else COPIES) for one in copies
         )
         copies = tuple(c for c in copies if c.metric.startswith("memory") or c.value > COPIES)
-        text = "nothing is copied: clips are no nearer to training clips than unseen real ones"
+        text = (
+            f"no copies are found among {looked_at(compared)}: clips are no nearer to these than "
+        )
+        text += "unseen real ones"
         yield _claim(name, text, holds, copies)
+
+
+def looked_at(compared: Mapping[str, Any]) -> str:
+    """How many of the training clips were searched for copies, in words."""
+    n, m = compared["training_clips"], compared["training_clips_in_all"]
+    return f"all {m:,} training clips" if n == m else f"{n:,} of {m:,} training clips"
 
 
 def _claim(name: str, text: str, holds: bool, evidence: tuple[Evidence, ...]) -> Claim:
     return Claim(name, f"{name}: {text}", "holds" if holds else "does not hold", evidence)
 
 
-def _plain(found: _Found, runs: Sequence[str], wanted: Mapping[str, str]) -> tuple[Evidence, ...]:
+def _plain(found: Found, runs: Sequence[str], wanted: Mapping[str, str]) -> tuple[Evidence, ...]:
     """Scores without a test, of those that there are, by metric what they say."""
     there = []
     for metric, what in wanted.items():
         value, real = found.mean(runs, metric), found.value(REAL, metric)
         if value is not None and real is not None:
-            there.append(Evidence(metric, what, value, None, real, (), 0))
+            there.append(Evidence(metric, what, value, None, real, (), 0, None))
     return tuple(there)
 
 

@@ -45,7 +45,8 @@ _DENSITY = "How densely real clips lie around generated ones; precision that out
 _COVERAGE = "Share of real clips that have a generated one among their nearest neighbours."
 _MEMORY = (
     "Probability that a generated clip is nearer to a training clip than an unseen real clip is. "
-    "0.5: no nearer; towards 1: the training clips were learned by heart; towards 0: unlike any."
+    "0.5: no nearer; towards 1: the training clips were learned by heart; towards 0: unlike any. "
+    "Of training clips that were not looked at it says nothing."
 )
 _COPIES = "Share of generated clips nearer to a training clip than every unseen real clip is."
 _CLASSES = (

@@ -49,8 +49,8 @@ class Real:
     other: Readings
     """Other real clips, scored as if they had been generated."""
     train: Readings
-    bins: Bins
-    """Of the training clips' sounds."""
+    bins: Bins | None
+    """Of the training clips' sounds; None if these are all the same."""
 
 
 class Scorer:
@@ -108,9 +108,10 @@ class Scorer:
 
     def _sound(self, name: str, made: Readings) -> Iterator[Row]:
         """Bins of spectrograms, and entropies of the pitch."""
-        different = ndb(self.real.bins, made.spectra)
-        yield self._row(name, "ndb", different.different, made.count)
-        yield self._row(name, "ndb_jsd", different.jsd, made.count)
+        if self.real.bins is not None:
+            different = ndb(self.real.bins, made.spectra)
+            yield self._row(name, "ndb", different.different, made.count)
+            yield self._row(name, "ndb_jsd", different.jsd, made.count)
         if "pitch" in made.probabilities:
             shares = torch.from_numpy(made.probabilities["pitch"])
             each = np.array([pitch_entropy(row[None]).per_sample for row in shares])

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from soundsight.evaluation.joint_claims import ALPHA, Claim, Evidence
+from soundsight.evaluation.joint_claims import ALPHA, Claim, Evidence, Found, looked_at, runs_shown
 from soundsight.evaluation.joint_labels import (
     FRAMES,
     LABELS,
@@ -85,6 +85,7 @@ class Board:
     def __init__(self, rows: Iterable[Row], who: Mapping[str, Sequence[str]]) -> None:
         self.rows = {(r.name, r.metric, r.rule): r for r in rows}
         self.who = who
+        self.found = Found(self.rows.values())
         self.metrics = list(dict.fromkeys(r.metric for r in self.rows.values()))
 
     def find(self, name: str, metric: str) -> Row | None:
@@ -112,7 +113,8 @@ def claims_section(claims: Sequence[Claim], notes: Sequence[str]) -> str:
     words = (
         "<p>A model whose pictures and sounds are made independently of each other scores as well "
         "when its sounds are exchanged among its clips. The p-value is the share of such exchanges "
-        f"that do: p below {ALPHA:g}, shared among the scores of a line, counts as shown. A line "
+        f"that do: a p of at most {ALPHA:g}, shared among the scores of a line, counts as shown "
+        "in all runs; where not all runs have that, it is shared among the runs as well. A line "
         "<em>holds</em> if every score shows it in every run, and holds <em>partly</em> if some "
         "do.</p>"
     )
@@ -125,7 +127,9 @@ def claims_section(claims: Sequence[Claim], notes: Sequence[str]) -> str:
         parts += ["<h3>What else?</h3>", _claim_list(others)]
     if notes:
         items = "".join(f"<li>{safe(note)}</li>" for note in notes)
-        parts.append(folded(f"Not scored ({len(notes)})", card(f"<ul>{items}</ul>")))
+        parts.append(
+            folded(f"Not scored, or not as asked for ({len(notes)})", card(f"<ul>{items}</ul>"))
+        )
     return "".join(parts)
 
 
@@ -152,7 +156,7 @@ def _evidence(one: Evidence) -> str:
     if len(one.p) == 1:
         text += f", {p_label(one.p[0])}"
     elif one.p:
-        text += f", in {one.shown} of {len(one.p)} runs"
+        text += f", p ≤ {one.level:.2g} in {one.shown} of {len(one.p)} runs"
     return text
 
 
@@ -194,11 +198,12 @@ def together_section(board: Board) -> str:
     return _tables(board, tables, words)
 
 
-def variety_section(board: Board) -> str:
+def variety_section(board: Board, compared: Mapping[str, Any]) -> str:
     """Whether the clips are where real ones are, everywhere, and no copies."""
     words = (
         "Good clips that are all alike, or all learned by heart, can score well above. By the "
-        "features of the judges of sound and of video."
+        f"features of the judges of sound and of video. Copies were looked for among "
+        f"{looked_at(compared)}."
     )
     return _tables(board, {"Sound": VARIETY_SOUND, "Video": VARIETY_VIDEO}, words)
 
@@ -294,7 +299,8 @@ def _cell(board: Board, name: str, metric: str, best: bool) -> str:
     if len(p) == 1:
         notes.append(p_label(p[0]))
     elif p:
-        notes.append(f"p ≤ {ALPHA:g} in {sum(one <= ALPHA for one in p)} of {len(p)}")
+        shown, level = runs_shown(p, len(board.found.asked(board.who[name])))
+        notes.append(f"p ≤ {level:.2g} in {shown} of {len(p)}")
     return f"<td{strong}>{value}{''.join(f'<small>{safe(note)}</small>' for note in notes)}</td>"
 
 

@@ -20,9 +20,16 @@ from soundsight.evaluation.extractors import Extractor
 from soundsight.evaluation.joint_scores import JointProtocol, Judged
 from soundsight.media.clip import Clip, ClipSpec
 
-PARTS = {"sound": "audio", "pitch": "audio", "video": "video", "image": "image"}
+PITCH = "pitch"
+PARTS = {"sound": "audio", PITCH: "audio", "video": "video", "image": "image"}
 """What a judge of classes looks at, by its role."""
 CORRESPONDENCE = "correspondence"
+LEARNED = ("sound", "video")
+"""Roles whose features of training clips are needed: they find copies."""
+
+
+Read = tuple[Float32[Tensor, "b d"] | None, Float32[Tensor, "b k"] | None]
+"""Features and probabilities of clips; None where there are none."""
 
 
 class Reader(NamedTuple):
@@ -31,8 +38,8 @@ class Reader(NamedTuple):
     key: str
     """Role of a judge, or "[name]" of an extractor."""
     judged: Judged
-    features: Callable[[Clip], Float32[Tensor, "b d"]]
-    probabilities: Callable[[Clip], Float32[Tensor, "b k"] | None]
+    outputs: Callable[[Clip], Read]
+    """Runs the network once."""
 
 
 class Correspondence(NamedTuple):
@@ -72,6 +79,19 @@ class Readings:
             spectra=self.spectra[:count],
         )
 
+    def then(self, more: "Readings") -> "Readings":
+        """These clips and more, of what was read in both, without what is seen, heard or shown."""
+
+        def joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+            return {key: np.concatenate([one[key], other[key]]) for key in one if key in other}
+
+        return Readings(
+            count=self.count + more.count,
+            features=joined(self.features, more.features),
+            probabilities=joined(self.probabilities, more.probabilities),
+            spectra=np.concatenate([self.spectra, more.spectra]),
+        )
+
 
 def weights_sha256(module: nn.Module) -> str:
     """SHA-256 of names, types, shapes and values of a network's weights, hexadecimal."""
@@ -86,10 +106,12 @@ def weights_sha256(module: nn.Module) -> str:
 def readers(
     judges: Mapping[str, Any], extractors: Sequence[Extractor], recipes: Mapping[str, str]
 ) -> list[Reader]:
-    """Everyone who reads features: judges of classes first, then extractors.
+    """Everyone who reads features or classes: judges first, then extractors.
 
     Args:
-        judges: networks by role; that of correspondence is left out here.
+        judges: networks by role, with methods `features(clip)` and `to_logits(features)`, that of
+            pitch with `logits(clip)`; that of correspondence, with `embed_audio(clip)` and
+            `embed_video(clip)`, is left out here.
         extractors: published networks.
         recipes: name of the judge's recipe by role, as far as known.
 
@@ -100,13 +122,13 @@ def readers(
     for role, judge in judges.items():
         if role in PARTS:
             judged = Judged(role, PARTS[role], recipes.get(role), weights_sha256(judge))
-            found.append(Reader(role, judged, _quiet(judge, "features"), _softmax(judge)))
+            found.append(Reader(role, judged, _quiet(judge, _pitch if role == PITCH else _classes)))
     for extractor in extractors:
         judged = Judged(extractor.name, extractor.part, None, extractor.sha256)
         key = f"[{extractor.name}]"
         if key in (reader.key for reader in found):
             raise ValueError(f"extractor {extractor.name} is given twice; once is enough")
-        found.append(Reader(key, judged, extractor.features, extractor.probabilities))
+        found.append(Reader(key, judged, extractor.outputs))
     return found
 
 
@@ -117,28 +139,37 @@ def correspondence(judges: Mapping[str, Any], recipes: Mapping[str, str]) -> Cor
         return None
     recipe = recipes.get(CORRESPONDENCE)
     judged = Judged(CORRESPONDENCE, "audio, video", recipe, weights_sha256(judge))
-    return Correspondence(judged, _quiet(judge, "embed_audio"), _quiet(judge, "embed_video"))
+    return Correspondence(
+        judged,
+        _quiet(judge, lambda judge, clip: judge.embed_audio(clip)),
+        _quiet(judge, lambda judge, clip: judge.embed_video(clip)),
+    )
 
 
-def _quiet(judge: nn.Module, method: str) -> Callable[[Clip], Tensor]:
-    """A method of a network on its device, in eval mode and without gradients."""
+def _quiet(judge: nn.Module, ask: Callable[[Any, Clip], Any]) -> Callable[[Clip], Any]:
+    """A question to a network on its device, in eval mode and without gradients."""
 
-    def call(clip: Clip) -> Tensor:
+    def call(clip: Clip) -> Any:
         was_training = judge.training
         judge.eval()
         try:
             with torch.no_grad():
-                found: Tensor = getattr(judge, method)(clip.to(_device(judge)))
-                return found
+                return ask(judge, clip.to(_device(judge)))
         finally:
             judge.train(was_training)
 
     return call
 
 
-def _softmax(judge: nn.Module) -> Callable[[Clip], Tensor]:
-    logits = _quiet(judge, "logits")
-    return lambda clip: logits(clip).softmax(-1)
+def _classes(judge: Any, clip: Clip) -> Read:
+    """Features, and the classes told by them."""
+    features = judge.features(clip)
+    return features, judge.to_logits(features).softmax(-1)
+
+
+def _pitch(judge: Any, clip: Clip) -> Read:
+    """Pitches alone: no score is made of this judge's features."""
+    return None, judge.logits(clip).softmax(-1)
 
 
 def _device(module: nn.Module) -> torch.device:
@@ -250,8 +281,10 @@ def _read_batch(
     """What everyone says of one batch, whose first clip has the number `first`."""
     for reader in everyone:
         seen = one_frame(clip, first) if reader.judged.part == "image" else clip
-        yield f"features {reader.key}", reader.features(seen)
-        if (shares := reader.probabilities(seen)) is not None:
+        features, shares = reader.outputs(seen)
+        if features is not None:
+            yield f"features {reader.key}", features
+        if shares is not None:
             yield f"probabilities {reader.key}", shares
     if judge is not None:
         yield "embed audio", judge.audio(clip)

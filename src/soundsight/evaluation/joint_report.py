@@ -77,7 +77,7 @@ def write_joint_report(
         ("Belonging together", joint_page.together_section(board)),
         ("Sound (table 3)", joint_page.sound_section(board)),
         ("Picture (table 4)", joint_page.picture_section(board)),
-        ("Variety", joint_page.variety_section(board)),
+        ("Variety", joint_page.variety_section(board, scores.compared)),
         ("How to read this", joint_page.reading_section(board)),
         ("Protocol", joint_page.protocol_section(block, scores.judges)),
     ]
@@ -88,10 +88,10 @@ def write_joint_report(
 
 def _lead(scores: JointScores) -> str:
     """What was done, in two sentences."""
-    p, spec = scores.protocol, scores.spec
+    p, spec, n = scores.protocol, scores.spec, scores.compared["clips"]
     models = "one model" if len(scores.models) == 1 else f"each of {len(scores.models)} models"
     return (
-        f"{p.clips} clips that {models} made from noise alone, picture and sound together: "
+        f"{n} clips that {models} made from noise alone, picture and sound together: "
         f"{spec.frames} frames ({spec.seconds:.3g} s) of {spec.size} x {spec.size} pixels with "
         f"sound of {spec.sample_rate} Hz. They are compared with {scores.compared['real_clips']} "
         f"real clips of the {p.split} split"

@@ -36,12 +36,13 @@ class JointProtocol:
     kind: Literal["joint"] = "joint"
     """Models are given nothing and make pictures with sound."""
     clips: int = 1000
-    """Number n of clips drawn from each model, and of real clips they are compared with (all of the
-    split if it has fewer)."""
+    """Number n of clips drawn from each model, and of real clips they are compared with; of both as
+    many as the split has, if it has fewer."""
     split: Literal["train", "val", "test"] = "test"
     """Part of the data that is compared with; only "test" was neither learned from nor tuned on."""
     reference: int = 5000
-    """Most training clips behind the bins and the search for copies."""
+    """Most training clips behind the bins and the search for copies; copies of others are not
+    found."""
     seed: int = 0
     """Seed of the noise, the choice of real clips, the bins, the permutations, the intervals."""
     judges: dict[str, str] = dataclass_field(default_factory=dict)
@@ -49,7 +50,8 @@ class JointProtocol:
     extractors: tuple[str, ...] = ()
     """Published networks to judge by as well, "kind=/path/of/a/local/file"."""
     bins: int = 50
-    """Number of bins of the sounds' spectrograms (NDB)."""
+    """Number of bins of the sounds' spectrograms (NDB); fewer if fewer than five different training
+    sounds are there for each."""
     permutations: int = 9999
     """Pairings of pictures with foreign sounds behind each p-value."""
     resamples: int = 1000
@@ -92,6 +94,7 @@ class JointScores:
     """Result of an evaluation."""
 
     protocol: JointProtocol
+    """What was asked for; `compared` says how many clips and bins there were."""
     spec: ClipSpec
     """Rates and sizes of the clips."""
     rows: list[Row]
@@ -100,9 +103,9 @@ class JointScores:
     judges: list[Judged]
     """Everyone who judged."""
     compared: dict[str, Any]
-    """Number of real and training clips, and which clips stand in the row "real"."""
+    """Numbers of clips and bins that were used, and which clips stand in the row "real"."""
     notes: list[str]
-    """What was not scored, and why, a line each."""
+    """What was not scored, or otherwise than asked for, and why, a line each."""
     examples: dict[str, Clip]
     """By model, and under "real": the first clips, on the CPU."""
 

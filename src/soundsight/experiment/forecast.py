@@ -7,6 +7,7 @@ from typing import Any
 
 from soundsight import recipes
 from soundsight.contract import Model
+from soundsight.data.loader import DataConfig
 from soundsight.evaluation.claims import Claim
 from soundsight.evaluation.forecast import evaluate_forecast
 from soundsight.evaluation.forecasters import Forecaster, ModelForecaster, mean_image
@@ -51,13 +52,21 @@ def validator(recipe: Recipe) -> Validator:
     return validate
 
 
-def evaluate(runs: Mapping[str, Run], protocol: ForecastProtocol, *, judges: Path) -> Scores:
+def evaluate(
+    runs: Mapping[str, Run],
+    protocol: ForecastProtocol,
+    *,
+    judges: Path,
+    data: DataConfig | None = None,
+) -> Scores:
     """Score runs, their deaf doubles and the trivial predictors on the same clips.
 
     Args:
         runs: by the name of their rows; the first one's recipe gives the data.
         protocol: how.
         judges: not used: forecasts are compared with what happened.
+        data: what they are scored on, if not the runs' own data; the mean image is of its training
+            split.
 
     Raises:
         ValueError: if the runs were trained on other data, on clips of other rates or sizes, or
@@ -75,13 +84,14 @@ def evaluate(runs: Mapping[str, Run], protocol: ForecastProtocol, *, judges: Pat
         runs, _given, why="scores compare only on the same clips of which the same frames are given"
     )
     recipe = first.recipe
-    data = recipe.data.build(recipe.clip.with_frames(protocol.frames), protocol.split)
-    data = enough(data, protocol.split)
-    train_data = recipe.data.build(recipe.clip, "train")
+    source = data or recipe.data
+    scored = source.build(recipe.clip.with_frames(protocol.frames), protocol.split)
+    scored = enough(scored, protocol.split)
+    train_data = source.build(recipe.clip, "train")
     forecasters: dict[str, Forecaster] = {
         name: ModelForecaster(run.model, run.device) for name, run in runs.items()
     }
-    protocol = dataclasses.replace(protocol, clips=min(protocol.clips, len(data)))
+    protocol = dataclasses.replace(protocol, clips=min(protocol.clips, len(scored)))
     discriminators = {
         name: run.model.realness
         for name, run in runs.items()
@@ -91,7 +101,7 @@ def evaluate(runs: Mapping[str, Run], protocol: ForecastProtocol, *, judges: Pat
     with progress_bar("scoring clips", protocol.clips) as progress:
         return evaluate_forecast(
             forecasters,
-            data,
+            scored,
             protocol,
             mean_image=background,
             realness=discriminators,
@@ -112,13 +122,14 @@ def write(
     *,
     title: str,
     claims: Sequence[Claim] | None,
+    data: DataConfig | None = None,
 ) -> Path:
     """Write the report of forecasts; returns the page.
 
     Raises:
         OSError: naming the file that cannot be written.
     """
-    told = about(runs)
+    told = about(runs, data)
     return write_report(
         scores,
         out,

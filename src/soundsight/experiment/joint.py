@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from soundsight import recipes
+from soundsight.data.loader import DataConfig, Dataset
 from soundsight.evaluation.claims import Claim
 from soundsight.evaluation.extractors import open_extractor
 from soundsight.evaluation.joint import JointProtocol, JointScores, evaluate_joint
@@ -25,24 +26,36 @@ def validator(recipe: Recipe) -> Validator | None:
     return None
 
 
-def evaluate(runs: Mapping[str, Run], protocol: JointProtocol, *, judges: Path) -> JointScores:
+def evaluate(
+    runs: Mapping[str, Run],
+    protocol: JointProtocol,
+    *,
+    judges: Path,
+    data: DataConfig | None = None,
+) -> JointScores:
     """Score clips that runs generate from nothing, beside held-out and training clips.
+
+    Training clips, for the bins, the search for copies and the judges, are those that the runs
+    learned from, whatever they are scored on.
 
     Args:
         runs: by the name of their rows; the first one's recipe gives the data.
         protocol: how.
         judges: folder of the judges, see `soundsight.experiment.jury`.
+        data: what the held-out clips are of, if not of the runs' own data.
 
     Raises:
         ValueError: if the runs were trained on other data or on clips of other rates, sizes or
-            lengths; if a split has fewer than two clips; if the protocol names judges and the data
-            has labels for none of them, and there is no extractor either.
+            lengths; if other data has clips of another spec, or the runs' own cannot be opened; if
+            a split has fewer than two clips; if the protocol names judges and the data has labels
+            for none of them, and there is no extractor either.
     """
     check_same(runs, data_and_clip, why="scores compare only with the same real clips")
     first = next(iter(runs.values()))
     recipe = first.recipe
-    data = enough(recipe.data.build(recipe.clip, protocol.split), protocol.split)
-    train = recipe.data.build(recipe.clip, "train")
+    scored = (data or recipe.data).build(recipe.clip, protocol.split)
+    scored = enough(scored, protocol.split)
+    train = _learned(first) if data is not None else recipe.data.build(recipe.clip, "train")
     extractors = [open_extractor(text) for text in protocol.extractors]
     jury = assemble(protocol.judges, first, judges)
     if protocol.judges and not jury and not extractors:
@@ -54,7 +67,7 @@ def evaluate(runs: Mapping[str, Run], protocol: JointProtocol, *, judges: Path) 
     with progress_bar("scoring clips", protocol.clips) as progress:
         scores = evaluate_joint(
             {name: run.model for name, run in runs.items()},
-            data,
+            scored,
             train,
             protocol,
             judges={role: run.model for role, run in jury.items()},
@@ -66,6 +79,17 @@ def evaluate(runs: Mapping[str, Run], protocol: JointProtocol, *, judges: Path) 
     return scores
 
 
+def _learned(run: Run) -> Dataset:
+    """The clips that a run learned from, wherever it is scored."""
+    try:
+        return run.recipe.data.build(run.recipe.clip, "train")
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"{run.path}: the clips that it learned from are needed, too, and cannot be had: "
+            f"{error}; if they have moved, change data.path in {run.path / 'recipe.json'}"
+        ) from error
+
+
 def write(
     scores: JointScores,
     runs: Mapping[str, Run],
@@ -73,6 +97,7 @@ def write(
     *,
     title: str,
     claims: Sequence[Claim] | None,
+    data: DataConfig | None = None,
 ) -> Path:
     """Write the report of joint generation; returns the page.
 
@@ -80,7 +105,8 @@ def write(
         OSError: naming the file that cannot be written.
     """
     assert claims is None, "claims are about forecasts"
-    return write_joint_report(scores, out, title=title, protocol=about(runs), groups=groups(runs))
+    told = about(runs, data)
+    return write_joint_report(scores, out, title=title, protocol=told, groups=groups(runs))
 
 
 def groups(runs: Mapping[str, Run]) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from soundsight.data.loader import DataConfig, Dataset
 from soundsight.evaluation.claims import Claim
 from soundsight.evaluation.judging import (
     CHANCE,
@@ -16,7 +17,14 @@ from soundsight.evaluation.judging import (
 from soundsight.evaluation.scores import Row
 from soundsight.evaluation.writing import versions, write_file, write_scores
 from soundsight.experiment.kinds import Validator
-from soundsight.experiment.runs import about, check_same, data_and_clip, enough, progress_bar
+from soundsight.experiment.runs import (
+    about,
+    check_labelled,
+    check_same,
+    data_and_clip,
+    enough,
+    progress_bar,
+)
 from soundsight.models.judges import Classifier, Correspondence
 from soundsight.page.pieces import card, definitions, document, plain_table
 from soundsight.recipes import Recipe
@@ -42,9 +50,9 @@ def validator(recipe: Recipe) -> Validator:
     """A validation hook: the judge's scores on the validation split.
 
     Raises:
-        ValueError: if that split has fewer than two clips.
+        ValueError: if that split has fewer than two clips, or not one label for a judge of labels.
     """
-    data = enough(recipe.data.build(recipe.clip, "val"), "val")
+    data = _opened(recipe.data, [recipe], "val")
     protocol = dataclasses.replace(
         recipe.evaluate, split="val", clips=min(VALIDATION_CLIPS, len(data)), resamples=1
     )
@@ -58,7 +66,11 @@ def validator(recipe: Recipe) -> Validator:
 
 
 def evaluate(
-    runs: Mapping[str, Run], protocol: JudgeProtocol, *, judges: Path
+    runs: Mapping[str, Run],
+    protocol: JudgeProtocol,
+    *,
+    judges: Path,
+    data: DataConfig | None = None,
 ) -> dict[str, JudgeScores]:
     """Score judges on the same clips.
 
@@ -66,6 +78,7 @@ def evaluate(
         runs: by the name of their rows; the first one's recipe gives the data.
         protocol: how.
         judges: not used: a judge is compared with what is known of the clips.
+        data: what they are scored on, if not the runs' own data.
 
     Returns:
         Scores by run.
@@ -76,14 +89,22 @@ def evaluate(
     """
     del judges
     check_same(runs, data_and_clip, why="scores compare only on the same clips")
-    recipe = next(iter(runs.values())).recipe
-    data = enough(recipe.data.build(recipe.clip, protocol.split), protocol.split)
-    protocol = dataclasses.replace(protocol, clips=min(protocol.clips, len(data)))
+    source = data or next(iter(runs.values())).recipe.data
+    opened = _opened(source, [run.recipe for run in runs.values()], protocol.split)
+    protocol = dataclasses.replace(protocol, clips=min(protocol.clips, len(opened)))
     scores = {}
     for name, run in runs.items():
         with progress_bar(f"judging clips: {name}", protocol.clips) as progress:
-            scores[name] = evaluate_judge(run.model, data, protocol, progress=progress)
+            scores[name] = evaluate_judge(run.model, opened, protocol, progress=progress)
     return scores
+
+
+def _opened(data: DataConfig, judges: Sequence[Recipe], split: str) -> Dataset:
+    """A split on which the judges of recipes for the same clips can be scored."""
+    opened = enough(data.build(judges[0].clip, split), split)
+    if any(getattr(recipe.model, "target", None) == "label" for recipe in judges):
+        check_labelled(opened, data, split)
+    return opened
 
 
 def write(
@@ -93,6 +114,7 @@ def write(
     *,
     title: str,
     claims: Sequence[Claim] | None,
+    data: DataConfig | None = None,
 ) -> Path:
     """Write the scores of judges as numbers and as a page; returns the page.
 
@@ -107,7 +129,7 @@ def write(
     block = {
         **protocol,
         "clip": dataclasses.asdict(first.spec),
-        **about(runs),
+        **about(runs, data),
         "versions": versions(),
         "indices": first.indices,
     }

@@ -1,7 +1,8 @@
 """The judges that score generation from nothing: found in a folder, or trained into it.
 
 A judge belongs to the data and the rates that it learned from. Its folder is named after its recipe
-and a checksum of all of its values, so that one folder of judges serves any number of evaluations.
+and a checksum of all of its values and of the clips that it learned from, so that one folder of
+judges serves any number of evaluations, and none of other clips.
 """
 
 import dataclasses
@@ -10,19 +11,19 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from soundsight import recipes
+from soundsight.data.folder import FolderDataset
 from soundsight.data.loader import Dataset
+from soundsight.data.prepared import PreparedDataset
+from soundsight.experiment.runs import read_labels
 from soundsight.experiment.training import run_training
 from soundsight.recipes import Recipe
 from soundsight.sampling import Run, load_run
 from soundsight.training.checkpoint import states
-
-CLIPS_READ = 2000
-"""Clips whose labels are read, at most, where a data set does not list them."""
-READ_AT_ONCE = 50
 
 
 def assemble(roles: Mapping[str, str], judged: Run, folder: Path) -> dict[str, Run]:
@@ -30,7 +31,7 @@ def assemble(roles: Mapping[str, str], judged: Run, folder: Path) -> dict[str, R
 
     Args:
         roles: name of the judge's recipe by its role, such as {"sound": "classifier_sound"}.
-        judged: a run whose data and rates the judges learn; they run on its device.
+        judged: a run whose data and rates the judges learn; they learn and run on its device.
         folder: where judges are kept, made if absent. A training that was interrupted goes on.
 
     Returns:
@@ -50,21 +51,45 @@ def assemble(roles: Mapping[str, str], judged: Run, folder: Path) -> dict[str, R
         except NoLabels as error:
             _tell(f"no judge of {role} ({name}): {error}; the scores that need it are left out")
             continue
-        place = folder / folder_name(recipe)
+        place = folder / folder_name(recipe, data)
         saved, trained = states(place), (place / "weights.safetensors").is_file()
         if saved or not trained:  # Weights alone are those of a judge that was handed on.
             done = bool(saved) and saved[-1].name.endswith(f"{recipe.train.steps:08d}")
             if not done:
                 _tell(f"training a judge of {role} in {place}: {recipe.train.steps} steps")
-            run_training(recipe, place, resume=True, progress=not done)
+            train = dataclasses.replace(recipe.train, device=str(judged.device))
+            there = dataclasses.replace(recipe, train=train)
+            run_training(there, place, resume=True, progress=not done)
         found[role] = load_run(place, device=str(judged.device))
     return found
 
 
-def folder_name(recipe: Recipe) -> str:
-    """Name of a judge's folder: its recipe's name, and eight digits that stand for all of it."""
-    document = json.dumps(recipes.to_json(recipe), sort_keys=True)
-    return f"{recipe.name}-{hashlib.sha256(document.encode()).hexdigest()[:8]}"
+def folder_name(recipe: Recipe, data: Dataset) -> str:
+    """Name of a judge's folder: its recipe's name, and eight digits that stand for all of it.
+
+    Args:
+        recipe: of the judge, as asked for: the device on which it is really trained has no say.
+        data: its training split, opened: folders change, and their judges with them.
+    """
+    document = {"recipe": recipes.to_json(recipe), "clips": _contents(data)}
+    text = json.dumps(document, sort_keys=True)
+    return f"{recipe.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _contents(data: Dataset) -> list[Any]:
+    """What tells the clips of a data set from others of the same configuration, JSON-able.
+
+    Of prepared data: keys, checksums and labels; of videos: their windows, and the names of their
+    decoded forms, which stand for the files as they are. Worlds that are computed have only their
+    number of clips: all else is in their configuration.
+    """
+    contents: list[Any] = [len(data)]
+    if isinstance(data, PreparedDataset):
+        contents.append(data.prepared.labels)
+        contents += [[record.key, record.sha256, record.label] for record in data.records]
+    elif isinstance(data, FolderDataset):
+        contents += [[source.name, source.place.name, start] for source, start in data.windows]
+    return contents
 
 
 class NoLabels(ValueError):  # noqa: N818 - reads as what it is.
@@ -91,20 +116,14 @@ def fitted(judge: Recipe, judged: Recipe, data: Dataset) -> Recipe:
 def count_classes(data: Dataset) -> int:
     """Number of classes: one more than the largest label.
 
-    Reads `data.labels`, or, where there is no such thing, up to `CLIPS_READ` clips from all over
-    the data set.
+    Reads `data.labels`, or, where there is no such thing, what `read_labels` reads.
 
     Raises:
         NoLabels: if a clip has none.
     """
     labels = getattr(data, "labels", None)
     if labels is None:
-        places = np.linspace(0, len(data) - 1, min(CLIPS_READ, len(data))).astype(int).tolist()
-        read = [
-            clip.label.numpy()
-            for first in range(0, len(places), READ_AT_ONCE)
-            if (clip := data.clips(places[first : first + READ_AT_ONCE])).label is not None
-        ]
+        read = list(read_labels(data))
         labels = np.concatenate(read) if read else np.empty(0, np.int64)
     if not len(labels) or labels.max() < 0:
         raise NoLabels("the data has no labels")

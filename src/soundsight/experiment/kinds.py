@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
+from soundsight.data.loader import DataConfig
 from soundsight.evaluation.claims import Claim
 from soundsight.recipes import Recipe
 from soundsight.sampling import Run
@@ -25,8 +26,10 @@ class Kind(Protocol):
         """
         ...
 
-    def evaluate(self, runs: Mapping[str, Run], protocol: Any, *, judges: Path) -> Any:
-        """Scores of runs of this kind, by the name of their rows.
+    def evaluate(
+        self, runs: Mapping[str, Run], protocol: Any, *, judges: Path, data: DataConfig | None
+    ) -> Any:
+        """Scores of runs of this kind, by the name of their rows; on other data, if it is given.
 
         Raises:
             ValueError: if they cannot stand in one table, or there is too little data.
@@ -41,6 +44,7 @@ class Kind(Protocol):
         *,
         title: str,
         claims: Sequence[Claim] | None,
+        data: DataConfig | None,
     ) -> Path:
         """Write `scores.json`, `scores.csv` and `index.html`; returns the page."""
         ...

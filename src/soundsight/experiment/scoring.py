@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from soundsight.data.loader import DataConfig
 from soundsight.evaluation.claims import Claim
 from soundsight.experiment.kinds import kind_of
 from soundsight.sampling import Run
@@ -12,7 +13,13 @@ JUDGES = Path("judges")
 """Where judges are kept that a joint evaluation needs and trains if they are absent."""
 
 
-def run_evaluation(runs: Mapping[str, Run], *, protocol: Any = None, judges: Path = JUDGES) -> Any:
+def run_evaluation(
+    runs: Mapping[str, Run],
+    *,
+    protocol: Any = None,
+    judges: Path = JUDGES,
+    data: DataConfig | None = None,
+) -> Any:
     """Score several runs and their controls on the same clips.
 
     A bar on stderr tells how far it is.
@@ -22,6 +29,8 @@ def run_evaluation(runs: Mapping[str, Run], *, protocol: Any = None, judges: Pat
         protocol: another protocol than that recipe's, of the same kind.
         judges: for generation from nothing: the folder of the judges that score it. Those that are
             not there are trained first.
+        data: what the runs are scored on, instead of the first one's own data. Of generation from
+            nothing only the scored split is taken from it: what the run learned from stays its own.
 
     Returns:
         `Scores` of forecasts, `JointScores` of generation from nothing, or the rows of judges.
@@ -38,7 +47,8 @@ def run_evaluation(runs: Mapping[str, Run], *, protocol: Any = None, judges: Pat
                 f"{first.path} is scored as a {kind} experiment, {other.path} as a "
                 f"{other.recipe.evaluate.kind} one: only runs of one kind can be compared"
             )
-    return kind_of(first.recipe).evaluate(runs, protocol or first.recipe.evaluate, judges=judges)
+    protocol = protocol or first.recipe.evaluate
+    return kind_of(first.recipe).evaluate(runs, protocol, judges=judges, data=data)
 
 
 def write_evaluation(
@@ -48,6 +58,7 @@ def write_evaluation(
     *,
     title: str,
     claims: Sequence[Claim] | None = None,
+    data: DataConfig | None = None,
 ) -> Path:
     """Write `scores.json`, `scores.csv` and `index.html`; returns the page.
 
@@ -57,9 +68,10 @@ def write_evaluation(
         out: folder of the report, made if absent.
         title: of the page.
         claims: what an evaluation of forecasts should show, instead of the usual.
+        data: as it was for `run_evaluation`.
 
     Raises:
         OSError: naming the file that cannot be written.
     """
     first = next(iter(runs.values()))
-    return kind_of(first.recipe).write(scores, runs, out, title=title, claims=claims)
+    return kind_of(first.recipe).write(scores, runs, out, title=title, claims=claims, data=data)

@@ -8,6 +8,7 @@ import torch
 from soundsight import recipes
 from soundsight.contract import Trainable
 from soundsight.experiment.kinds import Validator, kind_of
+from soundsight.experiment.runs import check_labelled
 from soundsight.recipes import Recipe
 from soundsight.training.trainer import train
 
@@ -28,11 +29,14 @@ def run_training(
         The trained model, or judge.
 
     Raises:
-        ValueError, OSError, Interrupted, NonFinite: see `soundsight.training.trainer.train`.
+        ValueError: naming the data, if a judge of labels is to learn from it and it has not one.
+        OSError, Interrupted, NonFinite: as `soundsight.training.trainer.train`; ValueErrors, too.
     """
     torch.manual_seed(recipe.train.seed)  # The weights that it starts from.
     model: Trainable = recipe.model.build(recipe.clip)
     data = recipe.data.build(recipe.clip, "train")
+    if getattr(recipe.model, "target", None) == "label":
+        check_labelled(data, recipe.data, "train")
     hook = None
     if validate and recipe.train.steps >= recipe.train.validate_every:
         try:

@@ -218,9 +218,9 @@ class Classifier(nn.Module):
         """Classes of clips, -1 for those that have none; for a picture classifier, of frames.
 
         Raises:
-            ValueError: if there are none, or one is not among the judge's classes.
+            ValueError: if clips carry no labels at all, or one is not among the judge's classes.
         """
-        if clip.label is None or (clip.label < 0).all():
+        if clip.label is None:
             raise ValueError(
                 "the data's clips have no class label: a judge of labels needs data that has them; "
                 "judges of pitch and of correspondence need none"

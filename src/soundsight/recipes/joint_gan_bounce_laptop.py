@@ -37,9 +37,11 @@ RECIPE = Recipe(
         **SIZES,
         position=True,
         lambda_2=0.0,
-        ramp=1500,
+        ramp=4000,
         noise_until=2000,
         r1_audio=1.25,
+        r1_spectrum=25.0,
+        r1_pairs=25.0,
         augment=(),  # No clip comes twice.
     ),
     data=BounceTone(clips=(100_000, 1000, 2000)),

@@ -9,7 +9,7 @@ from soundsight.media.clip import Clip
 from soundsight.media.encode import encode, film_strip
 from soundsight.media.io import decode, probe
 from soundsight.sampling.pictures import view_scale
-from soundsight.sampling.runs import Run, check_request, check_samples_from
+from soundsight.sampling.runs import MOST_FRAMES, Run, check_request, check_samples_from
 
 ROWS_SHOWN = 9
 """Rows of a film strip picture: the truth and the first futures."""
@@ -121,21 +121,42 @@ def sample_files(
 
 
 def sample_data(
-    run: Run, out: Path, *, clips: int, samples: int = 1, seed: int = 0, split: str = "test"
+    run: Run,
+    out: Path,
+    *,
+    clips: int,
+    samples: int = 1,
+    seed: int = 0,
+    frames: int | None = None,
+    split: str = "test",
 ) -> Iterator[tuple[str, list[Path]]]:
     """Continue the first clips of the run's own data; yields names and files as `sample_files`.
 
+    Args:
+        run: of a model that takes clips.
+        out: folder; each clip gets one of its own in it.
+        clips: how many, or all if the split has fewer.
+        samples: futures K of each.
+        seed: same seed, same futures.
+        frames: frames T of the whole clip; by default those of the recipe's evaluation.
+        split: of the data.
+
     Raises:
-        ValueError: if none are asked for, or the model takes nothing.
+        ValueError: if none are asked for, the length is out of range or more than the data has, or
+            the model takes nothing.
     """
     check_samples_from(run, "clips")
     if clips < 1:
         raise ValueError(f"count={clips} must be at least 1")
-    spec = run.recipe.clip.with_frames(run.recipe.evaluate.frames)
+    seen = run.recipe.model.seen
+    frames = run.recipe.evaluate.frames if frames is None else frames
+    if not seen < frames <= MOST_FRAMES:
+        raise ValueError(f"frames={frames} must exceed the {seen} seen frames, up to {MOST_FRAMES}")
+    spec = run.recipe.clip.with_frames(frames)
     data = run.recipe.data.build(spec, split)
     for index in range(min(clips, len(data))):
         truth = data.clips([index])
-        given = truth.context(run.recipe.model.seen)
+        given = truth.context(seen)
         made = draw(run, given, samples=samples, seed=seed, ids=[index])
         name = f"{split}_{index:04d}"
         yield name, write_futures(made, truth, out / name)

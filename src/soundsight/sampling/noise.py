@@ -4,6 +4,7 @@ Clip i of a seed is `Streams(seed, [i])`, one sample: the same whatever is gener
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,11 +12,11 @@ from soundsight.contract import Streams
 from soundsight.media.clip import Clip, ClipSpec
 from soundsight.media.encode import encode
 from soundsight.sampling.pictures import view_scale, write_rows
-from soundsight.sampling.runs import Run, check_request, check_samples_from
+from soundsight.sampling.runs import MOST_FRAMES, Run, check_request, check_samples_from
 
 Part = Literal["content", "motion"]
 """Parts of what a clip is generated from: `content` stays through the clip, `motion` moves."""
-MOST_FRAMES, MOST_STEPS = 10_000, 100
+MOST_STEPS = 100
 BATCH_CLIPS = 16
 """Clips generated at a time; bounds the memory and changes nothing."""
 ROWS_SHOWN = 16
@@ -38,7 +39,11 @@ def generate(run: Run, *, samples: int, seed: int, frames: int | None = None) ->
     """
     check_samples_from(run, "nothing")
     check_request(samples=samples, seed=seed)
-    spec = _spec(run, frames)
+    return _generated(run, _spec(run, frames), samples=samples, seed=seed)
+
+
+def _generated(run: Run, spec: ClipSpec, *, samples: int, seed: int) -> Iterator[Clip]:
+    """What `generate` returns; begins to work, and to fail, only when it is read."""
     for ids in _pieces(samples):
         given = Clip.nothing(spec, len(ids)).to(run.device)
         made: Clip = run.model.sample(given, num_samples=1, generator=Streams(seed, ids))
@@ -147,7 +152,7 @@ def write_generated(
     """Write clips as mp4 with sound, and a picture with a row for each of the first ones.
 
     Args:
-        clips: batches.
+        clips: batches, at least one. Nothing is touched before the first is there.
         folder: made if absent.
         stem: of the files' names and of the picture's; files of an earlier call are removed.
         rows: clips in the picture, at most.
@@ -160,6 +165,10 @@ def write_generated(
         ValueError: if a sound is wanted and there is none.
         OSError: naming the file that cannot be written.
     """
+    batches = iter(clips)
+    first = next(batches)
+    if wav and first.audio is None:
+        raise ValueError(f"wav=True: the clips have no sound that {stem}_000.wav could hold")
     folder.mkdir(parents=True, exist_ok=True)
     for suffix in ("mp4", "wav"):
         for stale in folder.glob(f"{stem}_[0-9][0-9][0-9]*.{suffix}"):
@@ -167,7 +176,7 @@ def write_generated(
     written: list[Path] = []
     shown: list[Clip] = []
     done = 0
-    for batch in (clip.to("cpu") for clip in clips):
+    for batch in (clip.to("cpu") for clip in chain([first], batches)):
         for index in range(len(batch)):
             place = folder / f"{stem}_{done + index:03d}"
             scale = view_scale(batch.spec)

@@ -15,6 +15,7 @@ from soundsight.training.trainer import pick_device
 
 LARGEST_SEED = 2**32 - 1
 MOST_SAMPLES = 10_000
+MOST_FRAMES = 10_000
 
 
 @dataclass(frozen=True)
