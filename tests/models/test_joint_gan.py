@@ -825,7 +825,7 @@ def test_d1_sees_which_sound_is_whose(ears):
     spec = ClipSpec(8, fps=10, size=16, channels=3, sample_rate=6000)
     clip = BounceTone(clips=(16, 0, 0)).build(spec, "train").clips(range(16))
     model = model_of(
-        spec, pairs=("mm",), joint_channels=8, r1_video=0.0, ears=ears, shuffle_radius=0
+        spec, pairs=("mm",), joint_channels=8, r1_pairs=0.0, ears=ears, shuffle_radius=0
     )
     overfit(model, clip, 700)
     others = [clip.replace(audio=clip.audio.roll(k, 0)) for k in range(1, 16)]
@@ -848,7 +848,7 @@ def flashes(spec, count=16):
 def test_d1_sees_that_sound_and_picture_are_together():
     spec = ClipSpec(8, fps=8, size=16, channels=1, sample_rate=4800)
     clip = flashes(spec)
-    model = model_of(spec, pairs=("roll",), joint_channels=4, r1_video=0.0)
+    model = model_of(spec, pairs=("roll",), joint_channels=4, r1_pairs=0.0)
     overfit(model, clip, 100)
     rolls = [round(0.3 * 4800), -round(0.3 * 4800)]
     others = [clip.replace(audio=clip.audio.roll(shift, 1)) for shift in rolls]
