@@ -2,6 +2,7 @@
 
 import pytest
 
+from soundsight import recipes
 from soundsight.cli.data import Check, prepare_options
 from soundsight.cli.parse import parse, value_of
 
@@ -39,3 +40,11 @@ def test_value_of():
     assert value_of("--out", ["--output", "b"]) is None
     with pytest.raises(ValueError, match="--out needs a value: --out FOLDER"):
         value_of("--out", ["--out"])
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_prepare_makes_clips_as_any_recipe_takes_them(name):
+    recipe = recipes.load(name)
+    spec = prepare_options(["films", "out", "--recipe", name]).settings.spec
+    assert spec == recipe.clip.with_frames(spec.frames)
+    assert spec.frames == max(recipe.clip.frames, getattr(recipe.evaluate, "frames", 0))

@@ -112,7 +112,8 @@ def _default_spec(arguments: Sequence[str]) -> "ClipSpec":
         from soundsight import recipes
 
         chosen = recipes.load(recipe)
-        return chosen.clip.with_frames(max(chosen.clip.frames, chosen.evaluate.frames))
+        scored = getattr(chosen.evaluate, "frames", 0)  # Forecasts may be scored on longer clips.
+        return chosen.clip.with_frames(max(chosen.clip.frames, scored))
     if layout is not None:
         from soundsight.data import layouts
 
