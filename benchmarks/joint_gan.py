@@ -42,7 +42,7 @@ JOBS: dict[str, tuple[ClipSpec, int, dict[str, Any]]] = {
         {"image_channels": 16, "audio_channels": 16, "joint_channels": 8},
     ),
 }
-SAME = {"augment": (), "noise": 0.0, "shuffle_radius": 0, "r1_video": 0.0, "r1_audio": 0.0}
+SAME = {"augment": (), "noise": 0.0, "shuffle_radius": 0, "r1_every": 1000}
 """What costs the same either way is left out."""
 
 
@@ -87,13 +87,16 @@ def plain_step(model: JointGAN, clip: Clip) -> Callable[[], None]:
 
     def judge(name: str, sound: Tensor, video: Tensor) -> Tensor:
         net: Any = d[name]
-        return net.join(net.hear(sound, None), net.see(video))[:, 0]
+        return net.join(net.hear(model.sound(sound), None), net.see(video))[:, 0]
+
+    def ears(loss: Callable[[Tensor], Tensor], sound: Tensor) -> Tensor:
+        return torch.stack([loss(said) for said in d_a(sound, None).values()]).sum()
 
     def terms() -> dict[str, list[Callable[[Any], Tensor]]]:
         a, v = real
         return {
             "audio_discriminator": [
-                lambda f: 0.5 * (real_loss(d_a(a, None)) + fake_loss(d_a(f.audio, None)))
+                lambda f: 0.5 * (ears(real_loss, a) + ears(fake_loss, f.audio))
             ],
             "video_discriminators": [
                 lambda f: (
@@ -115,7 +118,7 @@ def plain_step(model: JointGAN, clip: Clip) -> Callable[[], None]:
                 lambda f: discriminator_2_loss(judge("d2", f.audio, v), judge("d2", a, f.video)),
             ],
             "generators": [
-                lambda f: generator_loss(d_a(f.audio, None)),
+                lambda f: ears(generator_loss, f.audio),
                 lambda f: generator_loss(d_v["image"](f.video[:, 0], None)),
                 lambda f: generator_loss(d_v["video"](f.video, None)),
                 lambda f: generator_loss(judge("d1", f.audio, v)),
