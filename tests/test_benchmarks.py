@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-
 from benchmarks import joint_gan
+
 from soundsight import recipes
 
 
