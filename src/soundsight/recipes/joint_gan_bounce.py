@@ -1,4 +1,4 @@
-"""Joint generation at the paper's sizes, so that sound and picture belong together: BounceTone.
+"""Joint generation at the paper's sizes, asking that sound and picture belong together: BounceTone.
 
 64 px, 10 fps, 1 s, 16 kHz, as Sub-URMP-Video; pairs that are both generated are shown to the joint
 discriminator, the generators share noise, and the sound sees the motion.

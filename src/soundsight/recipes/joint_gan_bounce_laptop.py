@@ -1,4 +1,4 @@
-"""Joint generation at a laptop's size, so that sound and picture belong together: BounceTone.
+"""Joint generation at a laptop's size, asking that sound and picture belong together: BounceTone.
 
 16 px, 10 fps, 1 s, 6 kHz.
 
