@@ -6,8 +6,9 @@ discriminators of its own; two joint discriminators look at pairs of a video and
 `fidelity="paper"` is what was published.  Every term of its objective holds at most one generated
 modality, beside an independent real one: it depends on the generators through their marginals
 alone, so nothing in it can make a generated sound belong to the video generated with it (tested).
-`fidelity="fixed"` shows generated pairs to the joint discriminator, lets both generators share
-noise, and gives the sound a path to the motion.
+`fidelity="fixed"` lets both generators share noise, gives the sound a path to the motion, and has
+in the joint discriminators' place a matcher: it learns from real clips which sound goes with which
+video, and the generators learn to be matched by it.
 
 Frames are k = 0 ... T-1, the sound has L latent steps.  Pictures inside are in [-1, 1].
 """
@@ -32,7 +33,7 @@ from soundsight.nn.ears import Ears, spectrum
 from soundsight.nn.jitter import Jitter
 from soundsight.nn.latents import Latents, widths
 from soundsight.nn.mocogan import PictureDiscriminator, VideoGenerator, shortest
-from soundsight.nn.pair_discriminator import Pair, PairDiscriminator, resampling
+from soundsight.nn.pair_discriminator import Matcher, Pair, PairDiscriminator, resampling
 from soundsight.nn.penalty import gradient_penalty, r1_penalty
 from soundsight.nn.wavegan import STRIDE, AudioGenerator, audio_steps, glorot
 
@@ -44,7 +45,7 @@ FIDELITY: dict[str, dict[str, Any]] = {
         "shuffle_per_sample": False, "weight_decay": 1e-5, "init": "glorot", "ears": "waveform",
     },
     "fixed": {
-        "pairs": ("eq2", "gg"), "latent_mode": "partial", "batch_norm": False, "r1_video": 1.0,
+        "pairs": ("match",), "latent_mode": "partial", "batch_norm": False, "r1_video": 1.0,
         "r1_audio": 10.0, "r1_spectrum": 5.0, "r1_pairs": 5.0, "average_fakes": True,
         "noise_until": 50_000, "lambda_2": 0.1, "ramp": 5000, "fresh_fakes": False,
         "augment": ("color", "translation", "cutout", "shift", "gain", "polarity"),
@@ -53,15 +54,15 @@ FIDELITY: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """What each fidelity makes of the fields of `Config` that are None."""
 
-Pairs = Literal["eq2", "gg", "mm", "roll"]
-"""Shown to the joint discriminators beside real pairs.  "eq2": a generated and a real modality;
-"gg": generated pairs; "mm": real, of two clips; "roll": real, the sound 0.2 to 0.5 s off."""
+Pairs = Literal["eq2", "gg", "mm", "match"]
+"""Shown to D_1 beside real pairs.  "eq2": a generated and a real modality, as to D_2; "gg":
+generated pairs; "mm": real ones of two clips.  "match" is a matcher, of all pairs of a batch."""
 Augmentation = Literal["color", "translation", "cutout", "shift", "gain", "polarity"]
 EQ2 = ("eq2_sound", "eq2_video")
-PAIRS = {"eq2_sound": (1, 0), "eq2_video": (0, 1), "gg": (1, 1), "mm": (0, 0), "roll": (0, 0)}
-"""Whether sound and video are generated, by kind of pair."""
-ROWS, ROLL_S = 16, (0.2, 0.5)
-"""Clips generated at a time; least and most that the sound of "roll" is late or early, s."""
+PAIRS = {"eq2_sound": (1, 0), "eq2_video": (0, 1), "gg": (1, 1), "mm": (0, 0)}
+"""Whether sound and video are generated, by kind of pair that D_1 sees."""
+ROWS = 16
+"""Clips generated at a time."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -72,8 +73,7 @@ class Config:
     fidelity: Literal["paper", "fixed"] = "fixed"
     """`paper`: as published, equation 2 as in Triangle-GAN; `fixed`: so that pairs can belong."""
     pairs: tuple[Pairs, ...] | None = None
-    """What joint discriminators see.  paper: ("eq2",); fixed: ("eq2", "gg"); () builds none: the
-    paper's baseline."""
+    """What joint discriminators see.  paper: ("eq2",); fixed: ("match",); () builds none."""
     shuffle_pairs: bool = False
     """Control: the "real" pairs are sounds and videos of different clips."""
     content: PositiveInt = 90
@@ -139,10 +139,14 @@ class Config:
     """Weight of D_1's terms for the generators."""
     lambda_eq2: NonNegativeFloat = 1.0
     """Weight of equation 2's part of them."""
+    lambda_match: NonNegativeFloat = 1.0
+    """Weight of the matcher's term for the generators."""
     lambda_2: NonNegativeFloat | None = None
     """Weight of D_2's terms.  paper: 1; fixed: 0.1."""
+    joint_from: NonNegativeInt = 0
+    """Step at which the weights of the generators' joint terms begin to rise from 0 ..."""
     ramp: NonNegativeInt | None = None
-    """Steps over which λ_1 and λ_2 rise from 0.  paper: 0; fixed: 5,000."""
+    """... and steps until they are there.  paper: 0; fixed: 5,000."""
     fresh_fakes: bool | None = None
     """Whether the generators' step draws anew.  paper: True; fixed: False, one pass serves all."""
     weight_decay: float | None = Field(default=None, ge=0)
@@ -219,8 +223,6 @@ class JointGAN(nn.Module):
         self.both = c.choice("ears") == "both"
         to_steps = resampling(spec, self.steps, self.step_samples)
         self.register_buffer("to_steps", to_steps, persistent=False)
-        if "roll" in self.pairs and spec.seconds < sum(ROLL_S):
-            raise ValueError(f"pairs='roll' needs clips of at least {sum(ROLL_S):g} s")
         self.audio_discriminator = Ears(spec.sample_rate, both=self.both, **sound)
         if c.choice("init") == "glorot":
             glorot(self.generators["audio"])
@@ -237,18 +239,19 @@ class JointGAN(nn.Module):
         self.video_discriminators = nn.ModuleDict(parts)
         self.plays_d2 = "eq2" in self.pairs and c.choice("lambda_2") > 0
         apart = self.plays_d2 and not c.share_trunk
-        names = ("d1", "d2") if apart else ("d1",) if self.pairs else ()
-        looks = {"samples": self.step_samples, "mel": self.both, "position": c.position}
-        looks |= {"whole": c.fusion == "global", "heads": 1 + (self.plays_d2 and c.share_trunk)}
-        self.joint_discriminators = nn.ModuleDict(
-            {n: PairDiscriminator(spec, self.steps, c.joint_channels, **looks) for n in names}
-        )
+        self.kinds = [kind for kind in PAIRS if kind.split("_")[0] in self.pairs]
+        names = ("d1", "d2") if apart else ("d1",) if self.kinds else ()
+        size, heads = (spec, self.steps, c.joint_channels), 1 + (self.plays_d2 and c.share_trunk)
+        sense = {"samples": self.step_samples, "mel": self.both, "position": c.position}
+        look: Any = sense | {"whole": c.fusion == "global", "heads": heads}
+        joint: Any = {name: PairDiscriminator(*size, **look) for name in names}
+        matcher = {"match": Matcher(*size, **sense)} if "match" in self.pairs else {}
+        self.joint_discriminators = nn.ModuleDict(joint | matcher)
 
     def phases(self) -> dict[str, nn.Module]:
         """Three kinds of discriminators, and both generators."""
-        joint = ["joint_discriminators"] if self.pairs else []
-        names = ["audio_discriminator", "video_discriminators", *joint, "generators"]
-        return {name: getattr(self, name) for name in names}
+        names = ["audio_discriminator", "video_discriminators", "joint_discriminators"]
+        return {n: getattr(self, n) for n in [*names[: 2 + bool(self.pairs)], "generators"]}
 
     def compile_parts(self) -> list[nn.Module]:
         """The generators: torch.compile cannot differentiate discriminators twice, as R1 does."""
@@ -379,28 +382,31 @@ class JointGAN(nn.Module):
         return part[:, 0] if name == "image" else part
 
     def joint_loss(self, real: Pair, fake: Pair, step: int, generator: Generator) -> Loss:
-        """Equation 2, sides of D_1 and D_2."""
+        """Equation 2, sides of D_1 and D_2; and the matcher, which learns from real pairs alone."""
         weight, video = self.r1("r1_pairs", step), real.video
         if self.config.shuffle_pairs:
             video = video.roll(1, 0)
-        if len(video) < 2 and ("mm" in self.pairs or self.config.shuffle_pairs):
+        if len(video) < 2 and (self.config.shuffle_pairs or {"mm", "match"} & {*self.pairs}):
             raise ValueError("pairs of two different clips need a batch of at least 2")
-        rolled = self.rolled(real.audio, generator) if "roll" in self.pairs else None
         real = Pair(self.sound(real.audio), video).detached(watched=weight > 0)
         fake = fake._replace(audio=self.sound(fake.audio))
-        kinds = [k for k in PAIRS if k.split("_")[0] in self.pairs]
-        said = self.judged(real, fake, step, generator, ["real", *kinds], rolled)
-        loss = discriminator_1_loss(
-            said["real"], [said[k] for k in kinds], average=self.config.choice("average_fakes")
-        )
-        terms = {"d1_bce": loss} | shares(said["real"], {k: said[k] for k in kinds}, "d1_")
-        if weight:
-            terms["d1_r1"] = r1_penalty(said["real"], real)
-            loss = loss + weight * terms["d1_r1"]
+        loss, terms = torch.zeros((), device=video.device), dict[str, Tensor]()
+        if kinds := self.kinds:
+            said = self.judged(real, fake, step, generator, ["real", *kinds])
+            loss = discriminator_1_loss(
+                said["real"], [said[k] for k in kinds], average=self.config.choice("average_fakes")
+            )
+            terms = {"d1_bce": loss} | shares(said["real"], {k: said[k] for k in kinds}, "d1_")
+            if weight:
+                terms["d1_r1"] = r1_penalty(said["real"], real)
+                loss = loss + weight * terms["d1_r1"]
         if self.plays_d2:
             second = self.judged(real, fake, step, generator, [*EQ2], second=True)
             terms["d2_bce"] = discriminator_2_loss(second["eq2_sound"], second["eq2_video"])
             loss = loss + terms["d2_bce"]
+        if "match" in self.pairs:
+            terms |= self.joint_discriminators["match"](real, self.jitter(step, generator))
+            loss = loss + terms["match_nce"]
         return Loss(loss, terms)
 
     def judged(
@@ -410,7 +416,6 @@ class JointGAN(nn.Module):
         step: int,
         generator: Generator,
         kinds: Collection[str],
-        rolled: Tensor | None = None,
         *,
         second: bool = False,
     ) -> dict[str, Tensor]:
@@ -425,8 +430,6 @@ class JointGAN(nn.Module):
             h, s = heard[i], seen[j]
             if kind == "mm":
                 s = s.roll(1, 0)
-            if kind == "roll":
-                h = net.hear(rolled, jitter)
             said[kind] = net.join(h, s)[:, head]
         return said
 
@@ -448,29 +451,26 @@ class JointGAN(nn.Module):
         total = torch.stack([*terms.values()]).sum()
 
         real, fake = (pair._replace(audio=self.sound(pair.audio)) for pair in (real, fake))
-        rise = min(1.0, step / ramp) if (ramp := c.choice("ramp")) else 1.0
-        eq2 = EQ2 if "eq2" in self.pairs else ()
-        kinds = [*eq2, *({"gg"} & {*self.pairs})]
+        since, ramp = step - c.joint_from, c.choice("ramp")
+        rise = min(1.0, max(0.0, since / ramp)) if ramp else float(since >= 0)
+        kinds = [kind for kind in self.kinds if kind != "mm"]
         if kinds and rise * c.lambda_1 > 0:
             first = self.judged(real, fake, step, apart, kinds)
             terms |= {f"d1_{kind}": generator_loss(logits) for kind, logits in first.items()}
-            weight = {"gg": c.lambda_1} | dict.fromkeys(eq2, c.lambda_1 * c.lambda_eq2)
+            weight = {"gg": c.lambda_1} | dict.fromkeys(EQ2, c.lambda_1 * c.lambda_eq2)
             total = total + rise * sum(weight[kind] * terms[f"d1_{kind}"] for kind in kinds)
         if self.plays_d2 and rise > 0:  # Each wants to be taken for the other.
             other = self.judged(real, fake, step, apart, EQ2, second=True)
             terms["d2_sound"] = fake_loss(other["eq2_sound"])
             terms["d2_video"] = real_loss(other["eq2_video"])
             total = total + rise * c.choice("lambda_2") * (terms["d2_sound"] + terms["d2_video"])
+        if "match" in self.pairs and rise * c.lambda_match > 0:
+            terms |= self.joint_discriminators["match"](fake, self.jitter(step, apart))
+            total = total + rise * c.lambda_match * terms["match_nce"]
         if decay := c.choice("weight_decay"):  # Its gradient is what Adam's weight decay adds.
             weights = self.generators["video"].parameters()
             total = total + decay / 2 * sum(w.square().sum() for w in weights)
         return Loss(total, terms)
-
-    def rolled(self, audio: Float[Tensor, "b n"], generator: Generator) -> Float[Tensor, "b ..."]:
-        """Sounds late or early by `ROLL_S`, round within the clip, as D_1 hears them."""
-        least, most = (round(x * self.spec.sample_rate) for x in ROLL_S)
-        clip = audio.detach()[:, : self.spec.samples]
-        return self.sound(self.padded(augment.random_roll(clip, least, most, generator)))
 
     # ---- Sampling --------------------------------------------------------------------------------
 

@@ -1,13 +1,15 @@
-"""A discriminator of pairs: does this sound go with this video?
+"""Networks on pairs: does this sound go with this video?
 
 Sounds and videos are looked at once each, however many pairs are made of them.  Both are brought to
-one clock, the latent steps of the sound, and joined step by step.
+one clock, the latent steps of the sound.  A discriminator joins them there; a matcher gives each a
+code of its own, and what belongs together has codes that are alike.
 
 Source: our own design, as the paper of the joint GAN gives no layers.
 """
 
 import itertools
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -52,17 +54,15 @@ class Pair(NamedTuple):
         return Pair(*(part.detach().requires_grad_(watched) for part in self))
 
 
-class PairDiscriminator(nn.Module):
-    """D_1 or D_2, or both as two heads.
+class Senses(nn.Module):
+    """Ears and eyes: what is heard and seen at each latent step of the sound.
 
     Args:
         spec: of the videos.
         steps: latent steps L of the sound.
-        channels: d, of the first layers.
+        channels: d, of the first layers; 8 d are heard.
         samples: of each latent step.
         mel: hear by the log-mel spectrogram instead of the waveform.
-        heads: logits per pair.
-        whole: join both after pooling over time, not at each step.
         position: give the pictures' coordinates as two more channels.
     """
 
@@ -74,26 +74,17 @@ class PairDiscriminator(nn.Module):
         *,
         samples: int = STEP,
         mel: bool = False,
-        heads: int = 1,
-        whole: bool = False,
         position: bool = False,
     ) -> None:
         super().__init__()
         d, levels = channels, picture_levels(spec.size)
-        self.steps, self.whole, self.position = steps, whole, position
+        self.steps, self.position = steps, position
         self.audio: nn.Module = MelTrunk(d) if mel else AudioTrunk([1, d, 2 * d, 4 * d, 8 * d])
         widths = [spec.channels + 2 * position, *(d * 2**level for level in range(levels))]
         self.video = nn.ModuleList(
             nn.Conv3d(i, o, (3, 4, 4), (1, 2, 2), (1, 1, 1)) for i, o in itertools.pairwise(widths)
         )
-        kernel = 1 if whole else 3
-        self.fuse = nn.Sequential(
-            nn.Conv1d(8 * d + widths[-1], 8 * d, kernel, padding=kernel // 2),
-            nn.LeakyReLU(0.2),
-            nn.Conv1d(8 * d, 8 * d, kernel, padding=kernel // 2),
-            nn.LeakyReLU(0.2),
-        )
-        self.step_head, self.clip_head = nn.Conv1d(8 * d, heads, 1), nn.Linear(8 * d, heads)
+        self.num_heard, self.num_seen = 8 * d, widths[-1]
         self.register_buffer("to_steps", resampling(spec, steps, samples), persistent=False)
         columns = step_times(spec, steps, samples) / column_s(spec.sample_rate)
         heard = interpolation(num_columns(steps * samples, spec.sample_rate), columns)
@@ -123,6 +114,40 @@ class PairDiscriminator(nn.Module):
         assert isinstance(self.to_steps, Tensor)
         return x.mean((3, 4)) @ self.to_steps
 
+
+class PairDiscriminator(Senses):
+    """D_1 or D_2, or both as two heads.
+
+    Args:
+        spec: of the videos.
+        steps: latent steps L of the sound.
+        channels: d, of the first layers.
+        heads: logits per pair.
+        whole: join both after pooling over time, not at each step.
+        **senses: of `Senses`.
+    """
+
+    def __init__(
+        self,
+        spec: ClipSpec,
+        steps: int,
+        channels: int,
+        *,
+        heads: int = 1,
+        whole: bool = False,
+        **senses: Any,
+    ) -> None:
+        super().__init__(spec, steps, channels, **senses)
+        d, kernel = channels, 1 if whole else 3
+        self.whole = whole
+        self.fuse = nn.Sequential(
+            nn.Conv1d(self.num_heard + self.num_seen, 8 * d, kernel, padding=kernel // 2),
+            nn.LeakyReLU(0.2),
+            nn.Conv1d(8 * d, 8 * d, kernel, padding=kernel // 2),
+            nn.LeakyReLU(0.2),
+        )
+        self.step_head, self.clip_head = nn.Conv1d(8 * d, heads, 1), nn.Linear(8 * d, heads)
+
     def join(
         self, heard: Float[Tensor, "b d l"], seen: Float[Tensor, "b e l"]
     ) -> Float[Tensor, "b i"]:
@@ -130,3 +155,67 @@ class PairDiscriminator(nn.Module):
         x = torch.cat([heard, seen], dim=1)
         x = self.fuse(x.mean(2, keepdim=True) if self.whole else x)
         return self.step_head(x).mean(2) + self.clip_head(x.mean(2))
+
+
+class Matcher(Senses):
+    """Finds the video of each sound, and the sound of each video, among those of a batch.
+
+    Each gets a code of its own: a sound's depends on the sound alone, and a video's on the video
+    alone. What belongs together has codes that are alike. Log b less the loss is a lower bound of
+    what sound and video tell of each other, in nats.
+
+    Args:
+        spec: of the videos.
+        steps: latent steps L of the sound.
+        channels: d, of the first layers.
+        temperature: τ; small, only the nearest wrong ones count.
+        noise: standard deviation of the noise on what is heard and seen, so that what generators
+            get wrong in detail does not keep them from being matched.
+        codes: e, numbers at each step.
+        **senses: of `Senses`.
+
+    Source:
+        InfoNCE, van den Oord, Li and Vinyals, 2018, equation 4, both ways as in CLIP (Radford et
+        al., 2021), on the two networks of audio-visual correspondence (Arandjelovic and Zisserman,
+        2018). Learned from real pairs and asked of generated ones as in Zhu et al., "Arbitrary
+        talking face generation via attentional audio-visual coherence learning", 2020.
+    """
+
+    def __init__(
+        self,
+        spec: ClipSpec,
+        steps: int,
+        channels: int,
+        *,
+        temperature: float = 0.1,
+        noise: float = 0.2,
+        codes: int = 16,
+        **senses: Any,
+    ) -> None:
+        super().__init__(spec, steps, channels, **senses)
+
+        def coder(width: int) -> nn.Module:
+            inner = nn.Conv1d(width, 8 * channels, 3, padding=1)
+            return nn.Sequential(inner, nn.LeakyReLU(0.2), nn.Conv1d(8 * channels, codes, 1))
+
+        self.temperature, self.noise = temperature, noise
+        self.code_heard, self.code_seen = coder(self.num_heard), coder(self.num_seen)
+
+    def codes(self, pair: Pair, jitter: Jitter | None) -> Pair:
+        """Codes of sounds and of videos, of length 1 each; all steps' in a row."""
+        heard = self.code_heard(self.hear(pair.audio, jitter)).flatten(1)
+        seen = self.code_seen(self.see(pair.video)).flatten(1)
+        return Pair(F.normalize(heard, dim=1), F.normalize(seen, dim=1))
+
+    def forward(self, pair: Pair, jitter: Jitter) -> dict[str, Float[Tensor, ""]]:
+        """InfoNCE, "match_nce", and "match_right", the share of sounds that find their own video.
+
+        Args:
+            pair: sounds as `hear` takes them, and videos, of at least two clips.
+            jitter: source of noise; its own instance noise is not used.
+        """
+        noise = replace(jitter, sigma=self.noise)
+        heard, seen = self.codes(Pair(*(noise.noise(part) for part in pair)), jitter)
+        products, own = heard @ seen.T / self.temperature, torch.arange(len(heard)).to(heard.device)
+        both = F.cross_entropy(products, own) + F.cross_entropy(products.T, own)
+        return {"match_nce": both / 2, "match_right": (products.argmax(1) == own).float().mean()}

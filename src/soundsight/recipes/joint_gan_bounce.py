@@ -1,7 +1,7 @@
 """Joint generation at the paper's sizes, asking that sound and picture belong together: BounceTone.
 
-64 px, 10 fps, 1 s, 16 kHz, as Sub-URMP-Video; pairs that are both generated are shown to the joint
-discriminator, the generators share noise, and the sound sees the motion.
+64 px, 10 fps, 1 s, 16 kHz, as Sub-URMP-Video; a matcher looks at what was generated together, the
+generators share noise, and the sound sees the motion.
 
 Command: soundsight train joint_gan_bounce --out runs/joint
 Hardware: one GPU with 24 GB.
@@ -30,7 +30,7 @@ LAPTOP_JUDGES = {
 }
 
 RECIPE = Recipe(
-    model=joint_gan.Config(),
+    model=joint_gan.Config(position=True),
     data=BounceTone(clips=(100_000, 1000, 10_000)),
     clip=ClipSpec(frames=10, fps=10, size=64, channels=3, sample_rate=16_000),
     train=TrainConfig(

@@ -25,29 +25,30 @@ RELEASED = dict.fromkeys(PHASES, ADAM) | {
     "video_discriminators": dataclasses.replace(ADAM, weight_decay=1e-5)
 }
 SIZES: dict[str, Any] = {
-    "image_channels": 16,
+    "image_channels": 24,
     "audio_channels": 16,
     "audio_layers": 4,
     "joint_channels": 8,
     "shuffle_radius": 1,
+    "image_discriminator": "full",  # It has to see that there is one ball.
 }
 
 RECIPE = Recipe(
     model=joint_gan.Config(
         **SIZES,
         position=True,
-        lambda_2=0.0,
-        ramp=4000,
+        joint_from=2000,  # Each modality first.
+        ramp=500,
         noise_until=2000,
+        r1_video=3.0,
         r1_audio=1.25,
         r1_spectrum=25.0,
-        r1_pairs=25.0,
         augment=(),  # No clip comes twice.
     ),
     data=BounceTone(clips=(100_000, 1000, 2000)),
     clip=ClipSpec(frames=10, fps=10, size=16, channels=3, sample_rate=6000),
     train=TrainConfig(
-        steps=12_000,
+        steps=6000,
         batch_size=16,
         ema=0.995,
         optim=dict.fromkeys(PHASES, ADAM),
