@@ -1,11 +1,11 @@
-"""The joint GAN at the paper's sizes: training steps and memory.
+"""The joint GAN at the paper's sizes and at the laptop recipe's: training steps and memory.
 
-`losses` makes every fake once and shows it to all discriminators, which look at each sound and each
-video once however many pairs they are asked about.  The straightforward loop that it is compared
-with computes the same losses one by one: for each of them the generators run anew, and the joint
-discriminators look at both parts of each pair anew.  Both train all networks, on the same batch.
+`losses` makes every fake once and shows it to all discriminators.  The straightforward loop that it
+is compared with computes the same losses one by one: for each that is about generated clips the
+generators run anew.  Both train all networks, on the same batch.
 """
 
+import dataclasses
 import functools
 import gc
 import statistics
@@ -19,37 +19,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from soundsight import recipes
 from soundsight.contract import Streams
 from soundsight.media.clip import Clip, ClipSpec
-from soundsight.models.joint_gan import (
-    Config,
-    JointGAN,
-    discriminator_1_loss,
-    discriminator_2_loss,
-    fake_loss,
-    generator_loss,
-    real_loss,
-)
+from soundsight.models.joint_gan import Config, JointGAN, fake_loss, generator_loss, real_loss
+from soundsight.nn.jitter import Jitter
+from soundsight.nn.pair_discriminator import Pair
 from soundsight.training.memory import keep_freed_memory
 
+LAPTOP = recipes.load("joint_gan_bounce_laptop")
 PAPER = ClipSpec(frames=10, fps=10, size=64, channels=3, sample_rate=16_000)
-LAPTOP = ClipSpec(frames=10, fps=10, size=32, channels=3, sample_rate=6000)
-JOBS: dict[str, tuple[ClipSpec, int, dict[str, Any]]] = {
-    "paper sizes, B=4": (PAPER, 4, {}),
-    "laptop sizes, B=16": (
-        LAPTOP,
-        16,
-        {"image_channels": 16, "audio_channels": 16, "joint_channels": 8},
-    ),
+JOBS: dict[str, tuple[ClipSpec, int, Any]] = {
+    "paper sizes, B=4": (PAPER, 4, Config()),
+    "laptop recipe, B=16": (LAPTOP.clip, LAPTOP.train.batch_size, LAPTOP.model),
 }
-SAME = {"augment": (), "noise": 0.0, "shuffle_radius": 0, "r1_every": 1000}
+SAME: dict[str, Any] = {"augment": (), "noise": 0.0, "shuffle_radius": 0, "r1_every": 1000}
 """What costs the same either way is left out."""
+Make = Callable[[], Pair]
+"""Runs the generators."""
 
 
-def build(spec: ClipSpec, **changes: Any) -> JointGAN:
-    """The model, with both joint discriminators at work from the first step."""
+def build(spec: ClipSpec, config: Config) -> JointGAN:
+    """The model, with its matcher at work from the first step."""
     torch.manual_seed(0)
-    return Config(**{"ramp": 0} | SAME | changes).build(spec)
+    return dataclasses.replace(config, ramp=0, joint_from=0, **SAME).build(spec)
 
 
 def batch(spec: ClipSpec, clips: int) -> Clip:
@@ -82,61 +75,49 @@ def shared_step(model: JointGAN, clip: Clip) -> Callable[[], None]:
 
 def plain_step(model: JointGAN, clip: Clip) -> Callable[[], None]:
     """The same losses, each with generators and discriminators run for it alone."""
-    optimizers, real, generator = adams(model), model.real(clip), torch.Generator()
-    d_a, d_v, d = model.audio_discriminator, model.video_discriminators, model.joint_discriminators
-
-    def judge(name: str, sound: Tensor, video: Tensor) -> Tensor:
-        net: Any = d[name]
-        return net.join(net.hear(model.sound(sound), None), net.see(video))[:, 0]
+    optimizers, (a, v), generator = adams(model), model.real(clip), torch.Generator()
+    d_a, d_v = model.audio_discriminator, model.video_discriminators
+    matcher: Any = model.joint_discriminators["match"]
 
     def ears(loss: Callable[[Tensor], Tensor], sound: Tensor) -> Tensor:
         return torch.stack([loss(said) for said in d_a(sound, None).values()]).sum()
 
-    def terms() -> dict[str, list[Callable[[Any], Tensor]]]:
-        a, v = real
-        return {
-            "audio_discriminator": [
-                lambda f: 0.5 * (ears(real_loss, a) + ears(fake_loss, f.audio))
-            ],
-            "video_discriminators": [
-                lambda f: (
-                    real_loss(d_v["image"](v[:, 0], None))
-                    + fake_loss(d_v["image"](f.video[:, 0], None))
-                ),
-                lambda f: real_loss(d_v["video"](v, None)) + fake_loss(d_v["video"](f.video, None)),
-            ],
-            "joint_discriminators": [
-                lambda f: discriminator_1_loss(
-                    judge("d1", a, v),
-                    [
-                        judge("d1", f.audio, v),
-                        judge("d1", a, f.video),
-                        judge("d1", f.audio, f.video),
-                    ],
-                    average=True,
-                ),
-                lambda f: discriminator_2_loss(judge("d2", f.audio, v), judge("d2", a, f.video)),
-            ],
-            "generators": [
-                lambda f: ears(generator_loss, f.audio),
-                lambda f: generator_loss(d_v["image"](f.video[:, 0], None)),
-                lambda f: generator_loss(d_v["video"](f.video, None)),
-                lambda f: generator_loss(judge("d1", f.audio, v)),
-                lambda f: generator_loss(judge("d1", a, f.video)),
-                lambda f: generator_loss(judge("d1", f.audio, f.video)),
-                lambda f: 0.1 * fake_loss(judge("d2", f.audio, v)),
-                lambda f: 0.1 * real_loss(judge("d2", a, f.video)),
-            ],
-        }
+    def match(sound: Tensor, video: Tensor) -> Tensor:
+        return matcher(Pair(model.sound(sound), video), Jitter(generator))["match_nce"]
+
+    terms: dict[str, list[Callable[[Make], Tensor]]] = {
+        "audio_discriminator": [
+            lambda make: 0.5 * (ears(real_loss, a) + ears(fake_loss, make().audio))
+        ],
+        "video_discriminators": [
+            lambda make: (
+                real_loss(d_v["image"](v[:, 0], None))
+                + fake_loss(d_v["image"](make().video[:, 0], None))
+            ),
+            lambda make: (
+                real_loss(d_v["video"](v, None)) + fake_loss(d_v["video"](make().video, None))
+            ),
+        ],
+        "joint_discriminators": [lambda make: match(a, v)],
+        "generators": [
+            lambda make: ears(generator_loss, make().audio),
+            lambda make: generator_loss(d_v["image"](make().video[:, 0], None)),
+            lambda make: generator_loss(d_v["video"](make().video, None)),
+            lambda make: match(*make()),
+        ],
+    }
 
     def step() -> None:
         generator.manual_seed(0)
-        for phase, losses in terms().items():
+        for phase, losses in terms.items():
             parameters = list(model.phases()[phase].parameters())
+
+            def make(learning: bool = phase == "generators") -> Pair:
+                with torch.set_grad_enabled(learning):
+                    return model.fakes(len(clip), generator)
+
             for loss in losses:
-                with torch.set_grad_enabled(phase == "generators"):
-                    fake = model.fakes(len(clip), generator)
-                loss(fake).backward(inputs=parameters)
+                loss(make).backward(inputs=parameters)
             optimizers[phase].step()
             optimizers[phase].zero_grad()
 
@@ -157,8 +138,8 @@ def seconds(run: Callable[[], Any], repeats: int) -> float:
 def measure(repeats: int = 5) -> dict[str, Any]:
     """Clips/s of both ways of training and of sampling, and the peak memory of each way."""
     found: dict[str, Any] = {}
-    for job, (spec, clips, sizes) in JOBS.items():
-        clip, model = batch(spec, clips), build(spec, **sizes)
+    for job, (spec, clips, config) in JOBS.items():
+        clip, model = batch(spec, clips), build(spec, config)
         latents = model.latents(Streams(0, range(clips)), 1, spec.frames)
         sampling = functools.partial(model.generate, latents)
         rates = {
@@ -184,9 +165,9 @@ def peak_megabytes(job: str, way: str) -> float:
 def main(job: str, way: str) -> None:
     """Three steps of one way, and the process's peak memory on stdout, MB."""
     keep_freed_memory()
-    spec, clips, sizes = JOBS[job]
+    spec, clips, config = JOBS[job]
     make = {"shared": shared_step, "plain": plain_step}[way]
-    step = make(build(spec, **sizes), batch(spec, clips))
+    step = make(build(spec, config), batch(spec, clips))
     for _ in range(3):
         step()
     status = Path("/proc/self/status").read_text()

@@ -7,7 +7,10 @@ places of its sounds tell about those of its pictures.
 
 Equation 2 as published never sees a generated sound beside its own generated picture, and the
 pairs come out as if drawn apart; so do those without joint discriminators. With generated pairs
-("gg"), and noise that both generators see, they belong together.
+("gg"), and noise that both generators see, they belong together. So they do with a matcher
+("match"): it learns from real pairs which picture of a batch is a sound's own, and the generators
+learn that it finds theirs. Its weight is small: for a heavy one they give up places, because the
+fewer there are, the easier it is to tell pairs apart.
 
 Run: `python examples/vector_rings.py`. Takes about fifteen seconds.
 """
@@ -17,7 +20,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import leaky_relu
+from torch.nn.functional import cross_entropy, leaky_relu, normalize
 
 from soundsight.models.joint_gan import (
     discriminator_1_loss,
@@ -32,6 +35,8 @@ PLACES, SPREAD = 8, 0.1
 LATENT, WIDTH, BATCH = 8, 64, 96
 GAMMA = 0.1
 """Of R1, on every discriminator."""
+CODES, TEMPERATURE, WEIGHT = 8, 0.1, 0.1
+"""Of the matcher; the weight is that of the generators' term."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class Rings:
     """Models with the same pairs, each with weights and draws of its own.
 
     Args:
-        pairs: "eq2" and "gg" as in `joint_gan.Config`, or none of them.
+        pairs: "eq2" and "gg", or "match", as in `joint_gan.Config`; or none of them.
         shared: whether both generators see the same noise.
         models: how many.
         seed: root of all randomness.
@@ -98,7 +103,8 @@ class Rings:
             return nn.ModuleList(Ensemble(models, inputs, outputs, self.random) for _ in range(2))
 
         self.generators = nets(LATENT, 2)
-        self.marginal, self.joint = nets(2, 1), nets(4, 1)
+        self.marginal = nets(2, 1)
+        self.joint = nets(2, CODES) if "match" in pairs else nets(4, 1)
         judges = [*self.marginal.parameters(), *self.joint.parameters()]
         adam = torch.optim.Adam
         self.learn = adam(self.generators.parameters(), 6e-4, (0.5, 0.99), fused=True)
@@ -128,11 +134,13 @@ class Rings:
         self.learn.step()
 
     def discriminators_loss(self, real: tuple[Tensor, ...], fake: tuple[Tensor, ...]) -> Tensor:
-        """Both marginal discriminators' losses, and those of D_1 and D_2."""
+        """Both marginal discriminators' losses, and those of D_1 and D_2 or of the matcher."""
         total = torch.zeros(())
         for net, x, made in zip(self.marginal, real, fake, strict=True):
             logits, penalty = self.r1(net, x)
             total = total + self.models * (real_loss(logits) + fake_loss(net(made))) + penalty
+        if "match" in self.pairs:
+            return total + self.models * self.matched(real)
         if self.pairs:
             logits, penalty = self.r1(self.joint[0], torch.cat(real, dim=2))
             said = self.judged(0, real, fake)
@@ -149,7 +157,9 @@ class Rings:
         """The generators' side of all of it."""
         marginal = zip(self.marginal, fake, strict=True)
         terms = [generator_loss(net(made)) for net, made in marginal]
-        if self.pairs:
+        if "match" in self.pairs:
+            terms.append(WEIGHT * self.matched(fake))
+        elif self.pairs:
             terms += [generator_loss(logits) for logits in self.judged(0, real, fake).values()]
         if "eq2" in self.pairs:
             said = self.judged(1, real, fake)
@@ -168,6 +178,13 @@ class Rings:
         stacked = torch.cat([torch.cat(pair, dim=2) for pair in kinds.values()], dim=1)
         logits = self.joint[which](stacked).chunk(len(kinds), dim=1)
         return dict(zip(kinds, logits, strict=True))
+
+    def matched(self, pair: tuple[Tensor, ...]) -> Tensor:
+        """InfoNCE of the codes of sounds and pictures, each among those of its batch."""
+        codes = [normalize(net(part), dim=2) for net, part in zip(self.joint, pair, strict=True)]
+        products = codes[0] @ codes[1].mT / TEMPERATURE
+        own = torch.arange(BATCH).expand(self.models, -1)
+        return (cross_entropy(products.mT, own) + cross_entropy(products, own)) / 2
 
     @torch.no_grad()
     def result(self, count: int = 4000) -> Result:
@@ -191,6 +208,7 @@ ARMS = {
     "none": ((), False),
     "eq2": (("eq2",), True),
     "eq2 + gg": (("eq2", "gg"), True),
+    "match": (("match",), True),
 }
 """Pairs, and whether the noise is shared."""
 

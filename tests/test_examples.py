@@ -105,7 +105,7 @@ def test_prepare_and_read(tmp_path, capsys):
 def test_vector_rings(capsys):
     example = load("vector_rings")
     results = example.main(steps=20, models=1)
-    assert list(results) == ["none", "eq2", "eq2 + gg"]
+    assert list(results) == ["none", "eq2", "eq2 + gg", "match"]
     head, *lines = capsys.readouterr().out.splitlines()
     assert "20 steps" in head
     shown = {line[:10].strip(): float(line[18:31]) for line in lines}

@@ -252,7 +252,9 @@ def test_every_paper_has_its_page():
     assert papers == pages
 
 
-@pytest.mark.parametrize("paper", ["sound2sight", "joint_gan", "judges"])
+@pytest.mark.parametrize(
+    "paper", ["sound2sight", "joint_gan", "crossmodal_gan", "cmcgan", "sa_cmgan", "judges"]
+)
 def test_paper_page_names_what_exists(paper):
     """Names in code font on a paper's page are names of its module or of the package."""
     page = (ROOT / "docs" / "models" / f"{paper}.md").read_text(encoding="utf-8")
@@ -306,6 +308,7 @@ def test_readme_commands_run(tmp_path, monkeypatch, capsys):
     for i in range(6):
         encode(clips, tmp_path / "DIR_OF_VIDEOS" / f"{i}.mp4", index=i, scale=4)
     encode(clips, tmp_path / "clip.mp4", index=0, scale=4)
+    encode(clips, tmp_path / "photo.png", index=0)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SOUNDSIGHT_CACHE", str(tmp_path / "cache"))
@@ -317,6 +320,7 @@ def test_readme_commands_run(tmp_path, monkeypatch, capsys):
     for report in ("runs/tiny/report", "out/comparison/report", "demo/report"):
         assert (tmp_path / report / "index.html").is_file()
     assert len(list((tmp_path / "out/mine/clip").glob("sample_*.mp4"))) == 5
+    assert len(list((tmp_path / "out/sound/photo").glob("sample_*.wav"))) == 2
 
 
 def test_program_is_installed():

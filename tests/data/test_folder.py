@@ -119,6 +119,19 @@ def test_clips_come_in_the_order_asked_for(videos: Path):
             data.clips([index])
 
 
+def test_clips_tell_their_video_and_their_place_in_it(videos: Path):
+    """Two videos are cut in time: each has windows in both splits, with its number and times."""
+    for name in ("a", "b"):
+        write(videos / f"{name}.mp4", 33)
+    options = config(videos, split=(0.2, 0.25))
+    train = options.build(SPEC, "train").clips(range(6))
+    assert train.source.tolist() == [0, 0, 0, 1, 1, 1]
+    assert train.start.tolist() == pytest.approx([0.0, 0.5, 1.0] * 2)
+    test = options.build(SPEC, "test").clips([1, 0])
+    assert test.source.tolist() == [1, 0]
+    assert test.start.tolist() == pytest.approx([2.5, 2.5])
+
+
 def test_hop_and_no_frame_in_two_splits(videos: Path):
     write(videos / "a.mp4", 39)
     options = config(videos, hop_s=0.2, split=(0.2, 0.2))

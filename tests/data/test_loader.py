@@ -34,7 +34,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 
 @dataclass
 class Counting:
-    """Clip i shows 100 i + t in frame t and sounds the same; labels are the indices."""
+    """Clip i shows 100 i + t in frame t and sounds the same; labels are the indices.
+
+    It was cut from recording i // 2, where it begins at second 10 i.
+    """
 
     number: int
     spec: ClipSpec = field(
@@ -57,6 +60,8 @@ class Counting:
             video=frames[:, :, None, None, None].float(),
             audio=frames.repeat_interleave(2, dim=1).float(),
             label=label,
+            source=label // 2,
+            start=10.0 * label.double(),
         )
 
 
@@ -121,7 +126,10 @@ def test_windows_keep_sound_and_picture_together():
         frames = clip.video.flatten(1)
         assert torch.equal(clip.audio, frames.repeat_interleave(2, dim=1)), step
         assert torch.equal(frames.diff(dim=1), torch.ones(5, 3))
-        starts.update((frames[:, 0] - 100 * clip.label).int().tolist())
+        first = frames[:, 0] - 100 * clip.label
+        assert torch.equal(clip.start, 10.0 * clip.label + first)  # At 1 frame a second.
+        assert torch.equal(clip.source, clip.label // 2)
+        starts.update(first.int().tolist())
     assert set(starts) == {0, 1, 2}
     assert min(starts.values()) > 60  # Of 300, 100 expected.
 

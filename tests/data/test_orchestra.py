@@ -54,6 +54,22 @@ def semitones(found, truth):
     return np.nan_to_num(np.abs(found - truth)[there], nan=np.inf)
 
 
+# Classes, and recordings of their own.
+
+
+@pytest.mark.parametrize("imbalance", [False, True])
+def test_labels_are_those_of_the_clips(imbalance):
+    data = opened(FINE, "val", imbalance=imbalance, clips=(13, 300, 13))
+    assert data.labels.shape == (300,)
+    assert np.array_equal(data.labels, data.truth(range(300)).classes)
+
+
+def test_every_clip_is_a_recording_of_its_own():
+    clip = opened().clips([5, 2, 5])
+    assert clip.source.tolist() == [5, 2, 5]
+    assert clip.start.tolist() == [0.0, 0.0, 0.0]
+
+
 # One clip, one random stream.
 
 

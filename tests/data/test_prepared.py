@@ -125,6 +125,22 @@ def test_shorter_clips_are_parts_of_the_prepared_ones(place):
     assert torch.equal(parts.audio.flatten(), long.audio[0, :3200])
 
 
+def test_clips_tell_their_recording_and_their_place_in_it(place):
+    """Films of three seconds give three clips of one second, and these two of 0.4 s each."""
+    whole = PreparedData(path=place).build(SPEC, "train")
+    clip = whole.clips(range(len(whole)))
+    names = [record.source for record in whole.records]
+    assert clip.source.tolist() == [list(dict.fromkeys(names)).index(name) for name in names]
+    assert len(set(names)) > 1
+    assert clip.start.tolist() == [record.start_s for record in whole.records]
+    assert set(clip.start.tolist()) == {0.0, 1.0, 2.0}
+    assert clip.start.dtype == torch.float64
+    short = PreparedData(path=place).build(SPEC.with_frames(2), "train").clips([8, 9, 0])
+    assert short.source.tolist() == [int(clip.source[4]), int(clip.source[4]), 0]
+    begin = float(clip.start[4])
+    assert short.start.tolist() == pytest.approx([begin, begin + 0.4, float(clip.start[0])])
+
+
 def test_other_processes_get_it_without_the_index(place):
     dataset = PreparedData(path=place).build(SPEC, "train")
     dataset.clips([0])

@@ -310,6 +310,7 @@ def test_published_networks_have_rows_of_their_own():
         evaluate(extractors=[Published(), Published()])
 
 
+@pytest.mark.slow
 def test_av_align_is_there_with_its_extra(monkeypatch):
     pytest.importorskip("librosa")
     monkeypatch.setattr(joint, "ALIGN_NEEDS", ("librosa", "cv2"))

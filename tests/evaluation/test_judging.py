@@ -122,6 +122,17 @@ def test_intervals_of_a_mean_are_those_of_theory():
     assert found.high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
+def test_pictures_have_no_time_to_be_off_by():
+    """A judge of one frame is scored against other clips alone."""
+    spec = ClipSpec(frames=1, fps=1, size=16, channels=3, sample_rate=6000)
+    torch.manual_seed(0)
+    judge = recipes.load("judge_correspondence_tiny").model.build(spec)
+    pairs = BounceTone(clips=(10, 10, 60)).build(spec, "test")
+    metrics = {row.metric for row in evaluate_judge(judge, pairs, PROTOCOL).rows}
+    assert {"auc_other", "recall_1_sound"} <= metrics
+    assert "auc_shifted" not in metrics
+
+
 def test_retrieval_by_hand():
     """Ranks of the right one: pictures 1, 2, 2; sounds 1, 1, 3."""
     similarity = np.array([[0.9, 0.2, 0.1], [0.8, 0.7, 0.1], [0.3, 0.2, 0.25]])

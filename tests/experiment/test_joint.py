@@ -13,7 +13,7 @@ from soundsight.evaluation import joint as joint_scoring
 from soundsight.evaluation.joint_scores import JointProtocol, JointScores
 from soundsight.experiment import joint, run_evaluation
 from soundsight.experiment import runs as runs_of
-from soundsight.experiment.joint import groups
+from soundsight.experiment.groups import groups
 from soundsight.media.clip import ClipSpec
 from soundsight.models import joint_gan
 from soundsight.recipes import Recipe
@@ -48,6 +48,14 @@ def test_runs_that_differ_in_their_seed_alone_are_a_group():
         run("e", seed=2, device="cpu", log_every=3),
     )  # fmt: skip
     assert found == {"gan": ["a", "c", "e"], "paper": ["b", "d"]}
+
+
+def test_a_run_and_its_copy_are_no_two_runs():
+    """A standard deviation over one seed would be 0."""
+    assert grouped(run("a", seed=0), run("b", seed=0)) == {}
+    assert grouped(run("a", seed=0), run("b", seed=0), run("c", seed=1)) == {"gan": ["a", "c"]}
+    twice = grouped(run("a", seed=0), run("b", seed=0), run("c", seed=1), run("d", seed=1))
+    assert [*twice.values()] == [["a", "c"], ["b", "d"]]
 
 
 @pytest.mark.parametrize("change", [{"steps": 11}, {"batch_size": 8}, {"ema": 0.9}])

@@ -68,6 +68,39 @@ def test_models_of_an_ensemble_are_apart():
         assert all(r.tolist() == [False, True, False] for r in reached)
 
 
+def test_the_matcher_is_taught_real_pairs_and_asked_about_generated_ones():
+    rings = example.Rings(("match",), shared=True, models=2, seed=0)
+    real, fake = example.real_pairs(2, rings.random), rings.generate(example.BATCH)
+    data = tuple(part.detach() for part in fake)
+    matcher = [*rings.joint.parameters()]
+    both = [
+        torch.autograd.grad(loss, matcher, retain_graph=True)
+        for loss in (rings.discriminators_loss(real, data), rings.matched(real))
+    ]
+    for found, alone in zip(*both, strict=True):
+        torch.testing.assert_close(found, 2 * alone)  # Two models.
+    makers = [*rings.generators.parameters()]
+    found = torch.autograd.grad(rings.matched(fake), makers, retain_graph=True)
+    assert all((g.abs().amax((1, 2)) > 0).all() for g in found)
+    asked = rings.generators_loss(real, fake) / 2
+    apart = example.Rings((), shared=True, models=2, seed=0)
+    apart.marginal = rings.marginal
+    expected = apart.generators_loss(real, fake) / 2 + example.WEIGHT * rings.matched(fake)
+    torch.testing.assert_close(asked, expected)
+
+
+def test_pictures_are_matched_within_their_own_model():
+    """By hand, for codes that are places on a circle."""
+    rings = example.Rings(("match",), shared=True, models=2, seed=0)
+    rings.joint = torch.nn.ModuleList([torch.nn.Identity(), torch.nn.Identity()])
+    count = example.BATCH
+    sound = example.on_circle(torch.arange(2 * count).view(2, count) * 8 / count)
+    near = 10 * (2 * torch.pi * torch.arange(count) / count).cos()
+    for shift in (0, 5, 40):
+        found = rings.matched((sound, 3 * sound.roll(shift, 1)))
+        torch.testing.assert_close(found, torch.logsumexp(near, 0) - near[shift])
+
+
 # ---- Who learns to pair --------------------------------------------------------------------------
 
 
@@ -77,6 +110,15 @@ def test_generated_pairs_teach_the_pairing_soon():
     assert joint.information.mean() > 0.3
     assert joint.right.mean() > none.right.mean() + 0.1
     assert joint.places.min() > 5
+
+
+def test_a_matcher_teaches_the_pairing_sooner_and_if_heavy_at_the_cost_of_places(monkeypatch):
+    light = trained("match", 200)
+    assert light.information.mean() > 0.5
+    assert light.places.min() > 7
+    monkeypatch.setattr(example, "WEIGHT", 1.0)
+    heavy = trained("match", 200)
+    assert heavy.places.mean() < light.places.mean() - 1
 
 
 @pytest.mark.slow

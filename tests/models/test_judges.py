@@ -278,7 +278,7 @@ def test_impossible_judges_are_refused():
     with pytest.raises(ValueError, match="at least 16 px"):
         ClassifierConfig(part="video").build(ClipSpec(frames=2, size=8))
     with pytest.raises(ValueError, match="no room to shift"):
-        CorrespondenceConfig().build(dataclasses.replace(SPEC, frames=1))
+        CorrespondenceConfig(window=0.9).build(dataclasses.replace(SPEC, frames=2))
     with pytest.raises(ValueError, match=r"needs at least .* samples"):
         ClassifierConfig().build(dataclasses.replace(SPEC, frames=1))
 
@@ -386,6 +386,26 @@ def test_the_curriculum_goes_from_others_to_ones_own_sound():
     assert [judge.least_shift(step) for step in (0, 9, 10, 19, 20)] == [None, None, 3, 3, 1]
     assert "in_sync" not in loss_of(judge, clips(), step=9).terms
     assert "in_sync" in loss_of(judge, clips(), step=10).terms
+
+
+def test_clips_of_one_frame_are_told_from_others_alone():
+    """There is no time in them: no stage has shifted sounds, and wrong pairs are other clips'."""
+    spec = dataclasses.replace(SPEC, frames=1, fps=2)
+    judge, clip = KINDS["correspondence"].build(spec), clips(4, spec)
+    assert (judge.window, judge.room) == (1, 0)
+    assert [judge.least_shift(step) for step in (0, 10, 20)] == [None, None, None]
+    found = loss_of(judge, clip, step=20)
+    assert "in_sync" not in found.terms
+    judge.eval()
+    products = judge.embed_video(clip) @ judge.embed_audio(clip).T / judge.config.temperature
+    both = [
+        torch.nn.functional.cross_entropy(logits, torch.arange(4))
+        for logits in (products, products.T)
+    ]
+    expected = sum(both).item() / 2
+    assert loss_of(judge, clip, step=20).total.item() == pytest.approx(expected, abs=1e-4)
+    # Whole clips are looked at, nothing of them is cut off: the same, whatever is drawn.
+    assert loss_of(judge, clip, seed=1, step=20).total == loss_of(judge, clip, step=20).total
 
 
 def test_info_nce_of_equal_embeddings_is_the_logarithm_of_the_candidates():

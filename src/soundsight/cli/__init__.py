@@ -34,7 +34,7 @@ usage: soundsight VERB ...        soundsight VERB --help tells more
   prepare   SOURCE... OUT [...]                    raw videos into a data set; resumable; a report
   check     DATA [...]                             is it sound? silent, static, out of step, leaking
   train     RECIPE --out RUN [--data DIR] [...]    learn; any field: --train.steps 500; --resume
-  sample    RUN [CLIP ...] --out DIR [...]         continue videos, or generate from nothing
+  sample    RUN [FILE ...] --out DIR [...]         continue, make the other half, or from nothing
   evaluate  RUN [--out DIR] [...]                  score against controls, with a report
   compare   RUN ... --out DIR [...]                several runs on the same clips, one page
 

@@ -41,25 +41,28 @@ class Recipes:
 
 @dataclass(frozen=True)
 class Sample:
-    """Continue videos or clips of the run's data, or generate from nothing: mp4 with sound."""
+    """What the run's model does: continue videos, picture sounds, sound pictures, or make clips."""
 
     run: Positional[Path]
     """Run folder of a trained model."""
     clips: Positional[tuple[Path, ...]] = ()
-    """Videos to continue from their first frames and their sound; none: clips of the run's data."""
+    """Files: videos to continue from their first frames and their sound; or sounds or pictures, of
+    any rate and size, to make the other of; none: clips of the run's data."""
     out: Path = Path("samples")
-    """Folder for the results; for continued clips one folder each."""
+    """Folder for the results; for each file one of its own."""
     samples: int | None = None
-    """Futures K per clip (default 1), or clips from nothing (default 8)."""
+    """Futures K per clip (default 1), pictures or sounds K per file (4), clips from nothing (8)."""
     seed: int = 0
     """Same seed, same results."""
     start: float = 0.0
-    """Where in the named videos to begin, seconds."""
+    """Where in the named files to begin, seconds."""
     frames: int | None = None
     """Frames T of the whole clip, seen ones included; default: those of the recipe's evaluation, or
     from nothing those of training."""
     count: int | None = None
-    """Clips of the run's own data, if no videos are named; default 4."""
+    """Clips of the run's own data, if no files are named; default 4."""
+    give: Literal["audio", "image"] | None = None
+    """What the model is given of files that have both, if it takes either: sound or picture."""
     walk: Literal["content", "motion"] | None = None
     """From nothing: walk from the seed's first clip to its second in this part alone."""
     steps: int = 8
@@ -87,16 +90,16 @@ class Evaluate:
     split: Literal["train", "val", "test"] | None = None
     """Part of the data; default: the recipe's."""
     samples: int | None = None
-    """Futures K per clip; default: the recipe's."""
+    """Futures, pictures or sounds K per clip; default: the recipe's."""
     clips: int | None = None
     """Number of clips; default: the recipe's."""
     seed: int | None = None
     """Seed of clips, samples and intervals; default: the recipe's."""
     judges: Path | None = None
-    """Generation from nothing: folder of the judges that score it, trained if they are not there;
-    default: judges."""
+    """Generation: folder of the judges that score it, trained if they are not there; default:
+    judges."""
     extractor: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Generation from nothing: a pretrained network, such as i3d=FILE; may be repeated."""
+    """Generation: a pretrained network, such as i3d=FILE; may be repeated."""
     device: str = "auto"
     """"cpu", "cuda", ...; "auto" takes CUDA where there is one."""
     json: bool = False
@@ -112,16 +115,16 @@ class Compare:
     out: Path = Path("comparison")
     """Folder for `report/`."""
     samples: int | None = None
-    """Futures K per clip; default: the recipe's."""
+    """Futures, pictures or sounds K per clip; default: the recipe's."""
     clips: int | None = None
     """Number of clips; default: the recipe's."""
     seed: int | None = None
     """Seed of clips, samples and intervals; default: the recipe's."""
     judges: Path | None = None
-    """Generation from nothing: folder of the judges that score it, trained if they are not there;
-    default: judges."""
+    """Generation: folder of the judges that score it, trained if they are not there; default:
+    judges."""
     extractor: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Generation from nothing: a pretrained network, such as i3d=FILE; may be repeated."""
+    """Generation: a pretrained network, such as i3d=FILE; may be repeated."""
     device: str = "auto"
     """"cpu", "cuda", ...; "auto" takes CUDA where there is one."""
     json: bool = False
@@ -164,7 +167,9 @@ def train_options(arguments: Sequence[str]) -> tuple[str, Any, "Recipe"]:
     chosen = parse(options, rest, verb=f"train {name}", description=recipes.document(name))
     values = {part: getattr(chosen, part) for part in recipes.PARTS}
     if getattr(chosen.data, "path", None) == "":
-        raise ValueError(f"{name} learns from your videos: say where they are with --data DIR")
+        kept = "prepared data" if chosen.data.kind == "prepared" else "your videos"
+        where = "it is" if chosen.data.kind == "prepared" else "they are"
+        raise ValueError(f"{name} learns from {kept}: say where {where} with --data DIR")
     return name, chosen, recipes.Recipe(**values, name=name)
 
 
@@ -174,15 +179,21 @@ def _with_data(recipe: "Recipe", name: str, arguments: list[str]) -> "Recipe":
     if path is not None:
         index = next(i for i, a in enumerate(arguments) if a.split("=")[0] == "--data")
         del arguments[index : index + (1 if "=" in arguments[index] else 2)]
-        return dataclasses.replace(recipe, data=data_at(recipe.data, path, name))
+        return dataclasses.replace(recipe, data=data_at(recipe.data, path, name, recipe.model))
     return recipe
 
 
-def data_at(data: Any, path: Path | str, name: str) -> Any:
+def data_at(data: Any, path: Path | str, name: str, model: Any) -> Any:
     """The data configuration with another folder: prepared data, or videos as they are.
 
+    Args:
+        data: the configuration of a recipe or a run.
+        path: the folder.
+        name: of the recipe or run, for errors.
+        model: its model's configuration.
+
     Raises:
-        ValueError: if the data is made, not read.
+        ValueError: if the data is made, not read; a recipe of the kind of model is suggested.
     """
     from soundsight.data.folder import VideoFolder
     from soundsight.data.prepared import PreparedData, is_prepared
@@ -190,7 +201,7 @@ def data_at(data: Any, path: Path | str, name: str) -> Any:
     if not hasattr(data, "path"):
         raise ValueError(
             f"--data {path}: {name} makes its own data ({data.kind}); use a recipe "
-            f"for folders, such as sound2sight_folder_laptop"
+            f"for folders, such as {_recipe_for_folders(model.kind)}"
         )
     place = str(path) if "://" in str(path) else str(Path(path).resolve())
     if is_prepared(place):
@@ -198,6 +209,16 @@ def data_at(data: Any, path: Path | str, name: str) -> Any:
     if isinstance(data, PreparedData):
         return VideoFolder(path=place)
     return dataclasses.replace(data, path=place)
+
+
+def _recipe_for_folders(kind: str) -> str:
+    """A recipe that learns from a folder, of this kind of model if there is one."""
+    from soundsight import recipes
+
+    found = {name: recipes.load(name) for name in recipes.names() if name.startswith(kind)}
+    folders = [name for name, recipe in found.items() if hasattr(recipe.data, "path")]
+    plain = sorted(folders, key=lambda name: ("laptop" not in name, len(name)))
+    return plain[0] if plain else "sound2sight_folder_laptop"
 
 
 def demo(arguments: Sequence[str]) -> dict[str, Any]:
@@ -257,9 +278,15 @@ def sample(arguments: Sequence[str]) -> dict[str, Any]:
     files: dict[str, list[str]] = {}
     if run.model.makes and not run.model.takes and not options.clips:
         why = "is for models that continue clips; this one generates from nothing"
-        _refuse(options, ("start", "count"), why)
+        _refuse(options, ("start", "count", "give"), why)
         results, samples = _from_nothing(run, options)
+    elif sampling.takes_parts(run):
+        why = "is not for models of single pictures and their sounds"
+        _refuse(options, ("frames", "walk", "steps", "vary", "wav"), why)
+        results, samples = _across(run, options)
     else:
+        why = "is for models that take a sound or a picture alone"
+        _refuse(options, ("give",), why)
         why = "is for models that generate from nothing"
         _refuse(options, ("walk", "steps", "vary", "wav"), why)
         results, samples = _futures(run, options)
@@ -281,6 +308,23 @@ def _futures(run: Any, options: Sample) -> tuple[Iterable[tuple[str, list[Path]]
         return files, samples
     _refuse(options, ("start",), "is for videos, and none are named")
     return sampling.sample_data(run, out, clips=_or(options.count, 4), **asked), samples
+
+
+def _across(run: Any, options: Sample) -> tuple[Iterable[tuple[str, list[Path]]], int]:
+    """Pictures of sounds or sounds of pictures: names and files as they come, and K."""
+    from soundsight import sampling
+
+    samples = _or(options.samples, 4)
+    sampling.check_request(samples=samples, seed=options.seed)
+    sampling.check_give(run, options.give)
+    out = sampling.probe_writable(options.out)
+    asked: dict[str, Any] = {"samples": samples, "seed": options.seed, "give": options.give}
+    if options.clips:
+        _refuse(options, ("count",), "is for clips of the run's own data; files are named")
+        asked["start_s"] = options.start
+        return sampling.translate_files(run, options.clips, out, **asked), samples
+    _refuse(options, ("start",), "is for files, and none are named")
+    return sampling.translate_data(run, out, clips=_or(options.count, 4), **asked), samples
 
 
 def _from_nothing(run: Any, options: Sample) -> tuple[Iterable[tuple[str, list[Path]]], int]:
@@ -324,7 +368,7 @@ def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
     run = sampling.load_run(options.run, device=options.device)
     data = None
     if options.data is not None:
-        data = data_at(run.recipe.data, options.data, str(options.run))
+        data = data_at(run.recipe.data, options.data, str(options.run), run.recipe.model)
     title = f"{options.run.name} on held-out clips"
     return _score(
         {run.recipe.model.kind: run}, options, options.out or options.run, title, data=data

@@ -172,6 +172,8 @@ class BounceToneDataset:
     def clips(self, indices: Sequence[int]) -> Clip:
         """These clips, in this order: video, sound, and the colour as label.
 
+        Each is a recording of its own, from its beginning on.
+
         Raises:
             IndexError: if an index is negative or too large.
         """
@@ -181,6 +183,8 @@ class BounceToneDataset:
             video=torch.from_numpy(self._frames(seen) / np.float32(255)),
             audio=torch.from_numpy(_sound(heard, self.spec)),
             label=torch.from_numpy(seen.kind),
+            source=torch.tensor(list(indices), dtype=torch.int64),
+            start=torch.zeros(len(indices), dtype=torch.float64),
         )
 
     def truth(self, indices: Sequence[int]) -> BounceToneTruth:

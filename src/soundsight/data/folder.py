@@ -162,6 +162,7 @@ class FolderDataset:
         self.skipped = skipped
         self.sources = [source.name for source in windows]
         self.windows = [(source, start) for source, starts in windows.items() for start in starts]
+        self._number = {source: number for number, source in enumerate(windows)}
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -173,6 +174,7 @@ class FolderDataset:
             IndexError: if an index is not in [0, len).
         """
         frames, sounds = [], []
+        sources, starts = [], []
         per_frame = self.spec.samples_per_frame
         for index in indices:
             if not 0 <= index < len(self):
@@ -182,12 +184,16 @@ class FolderDataset:
             video, sound = _open(source.place)
             frames.append(video[start:end])
             sounds.append(sound[start * per_frame : end * per_frame])
+            sources.append(self._number[source])
+            starts.append(start / self.spec.fps)
         pixels = torch.from_numpy(np.stack(frames)).permute(0, 1, 4, 2, 3)
         wave = torch.from_numpy(np.stack(sounds))
         return Clip(
             self.spec,
             video=pixels.contiguous().float().div_(255),
             audio=wave.float().div_(INT16_MAX),
+            source=torch.tensor(sources),
+            start=torch.tensor(starts, dtype=torch.float64),
         )
 
 

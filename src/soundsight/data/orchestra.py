@@ -16,6 +16,7 @@ Z. Duan and C. Xu, "Deep cross-modal audio-visual generation", 2017); everything
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import count
 from typing import Literal
 
@@ -181,8 +182,15 @@ class OrchestraDataset:
     def __len__(self) -> int:
         return self.config.clips[self._split]
 
+    @cached_property
+    def labels(self) -> Int64[np.ndarray, " b"]:
+        """Class seen in every clip of the split."""
+        return self._classes(np.arange(len(self)))
+
     def clips(self, indices: Sequence[int]) -> Clip:
         """These clips, in this order: video, sound, and the class seen as label.
+
+        Each is a recording of its own, from its beginning on.
 
         Raises:
             IndexError: if an index is negative or too large.
@@ -194,6 +202,8 @@ class OrchestraDataset:
             video=torch.from_numpy(frames / np.float32(255)),
             audio=torch.from_numpy(play(score, self.spec.samples, self.spec.sample_rate)),
             label=torch.from_numpy(score.seen_class),
+            source=torch.tensor(list(indices), dtype=torch.int64),
+            start=torch.zeros(len(indices), dtype=torch.float64),
         )
 
     def arrays(
@@ -248,12 +258,20 @@ class OrchestraDataset:
             raise IndexError(f"clip {outside[0]} is not among the split's {len(self)}")
         seconds, config = self.spec.seconds, self.config
         numbers = uniforms(config.seed, self._split, wanted, 0, 1 + numbers_needed(seconds))
-        classes = wanted % len(CLASSES)
-        if config.imbalance:
-            classes = np.searchsorted(self._shares, numbers[:, 0], side="right").astype(np.int64)
+        classes = self._classes(wanted, numbers[:, 0])
         score = write(numbers[:, 1:], classes, seconds, config.mismatch)
         middles = (np.arange(self.spec.frames) + 0.5) / self.spec.fps
         return score, move(score, middles)
+
+    def _classes(
+        self, wanted: Int64[np.ndarray, " b"], first: Float64[np.ndarray, " b"] | None = None
+    ) -> Int64[np.ndarray, " b"]:
+        """The instruments seen in clips, given the first random number of each if it is at hand."""
+        if not self.config.imbalance:
+            return wanted % len(CLASSES)
+        if first is None:
+            first = uniforms(self.config.seed, self._split, wanted, 0, 1)[:, 0]
+        return np.searchsorted(self._shares, first, side="right").astype(np.int64)
 
     def _frames(self, score: Score, motion: Motion) -> UInt8[np.ndarray, "b t c s s"]:
         """Paint clips, those of one instrument together."""

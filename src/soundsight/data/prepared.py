@@ -454,11 +454,18 @@ class PreparedDataset:
         classes = [number.get(record.label, -1) for record in self.records]
         return np.repeat(np.array(classes, np.int64), self.per_record)
 
+    @cached_property
+    def sources(self) -> Int64[np.ndarray, " i"]:
+        """Number of what each record was cut from, in order of first appearance in the split."""
+        of: dict[str, int] = {}
+        return np.array([of.setdefault(r.source, len(of)) for r in self.records], np.int64)
+
     def __len__(self) -> int:
         return len(self.records) * self.per_record
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("records", "labels")}
+        read = ("records", "labels", "sources")
+        return {name: value for name, value in self.__dict__.items() if name not in read}
 
     def clips(self, indices: Sequence[int]) -> Clip:
         """The clips with these indices, in this order, as one batch on the CPU.
@@ -467,7 +474,7 @@ class PreparedDataset:
             IndexError: if an index is not in [0, len).
             ValueError: naming the clip, if one is damaged.
         """
-        s, frames, sounds = self.spec, [], []
+        s, frames, sounds, sources, starts = self.spec, [], [], [], []
         for index in indices:
             if not 0 <= index < len(self):
                 raise IndexError(f"index {index} is not in [0, {len(self)})")
@@ -475,6 +482,8 @@ class PreparedDataset:
             video, wave = self.prepared.read(self.records[record])
             frames.append(video[window * s.frames : (window + 1) * s.frames])
             sounds.append(wave[window * s.samples : (window + 1) * s.samples])
+            sources.append(int(self.sources[record]))
+            starts.append(self.records[record].start_s + window * s.seconds)
         pixels = torch.from_numpy(np.stack(frames)).permute(0, 1, 4, 2, 3)
         labels = None if self.labels is None else torch.from_numpy(self.labels[list(indices)])
         return Clip(
@@ -482,6 +491,8 @@ class PreparedDataset:
             video=pixels.contiguous().float().div_(255),
             audio=torch.from_numpy(np.stack(sounds)),
             label=labels,
+            source=torch.tensor(sources, dtype=torch.int64),
+            start=torch.tensor(starts, dtype=torch.float64),
         )
 
 

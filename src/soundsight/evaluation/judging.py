@@ -247,14 +247,14 @@ def correspondence_scores(
             clip is to the picture of a third, ties counting half. 0.5 is chance, 1 is perfect.
         auc_shifted: the same of one's own sound in time and one's own sound from at least `shift_s`
             earlier or later, both cut out of the clip. A world that repeats itself allows less
-            than 1.
+            than 1. Clips of one frame have no time, and not this metric.
         recall_1_sound, ..._5_..., ..._10_...: share of the n pictures whose own sound is among the
             k nearest of all n sounds; `recall_1_picture` the other way round. Chance is k / n.
 
     Raises:
         ValueError: if the clips have no room for the shift, or cannot be judged.
     """
-    moments = _moments(judge, protocol)
+    moments = _moments(judge, protocol) if judge.room else None
     sounds: list[Float32[Tensor, "b d"]] = []
     pictures: list[Float32[Tensor, "b d"]] = []
     in_time: list[float] = []
@@ -262,18 +262,18 @@ def correspondence_scores(
     for clip in batches:
         sounds.append(judge.embed_audio(clip).cpu())
         pictures.append(judge.embed_video(clip).cpu())
-        part = slice(len(in_time), len(in_time) + len(clip))
-        matched, late = _own_and_shifted(judge, clip, [at[part] for at in moments])
-        in_time += matched
-        shifted += late
+        if moments is not None:
+            part = slice(len(in_time), len(in_time) + len(clip))
+            matched, late = _own_and_shifted(judge, clip, [at[part] for at in moments])
+            in_time += matched
+            shifted += late
     heard, seen = torch.cat(sounds), torch.cat(pictures)
     place = {index: row for row, index in enumerate(indices)}
     others = [place[index] for index in other_clips(indices, seed=protocol.seed)]
     own, foreign = (seen * heard).sum(1), (seen * heard[others]).sum(1)
-    pairs = {
-        "auc_other": (own.double().numpy(), foreign.double().numpy()),
-        "auc_shifted": (np.array(in_time), np.array(shifted)),
-    }
+    pairs = {"auc_other": (own.double().numpy(), foreign.double().numpy())}
+    if moments is not None:
+        pairs["auc_shifted"] = (np.array(in_time), np.array(shifted))
     rows = []
     for metric, (right, wrong) in pairs.items():
         rows.append(_row(JUDGE, metric, auc_interval(right, wrong, protocol), protocol))

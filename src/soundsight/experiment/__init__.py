@@ -1,8 +1,9 @@
 """Whole experiments, from a recipe to a run folder and its report.
 
-The trainer knows no evaluation and the evaluation no trainer; here they meet. There are three kinds
+The trainer knows no evaluation and the evaluation no trainer; here they meet. There are four kinds
 of experiment, and a module for each, named like the kind of the recipe's evaluation: `forecast`,
-`joint` (generation from nothing) and `judge`. `kinds` says what such a module has.
+`joint` (generation from nothing), `crossmodal` (a picture of a sound, or the reverse) and `judge`.
+`kinds` says what such a module has.
 """
 
 from soundsight.experiment.runs import weights_hash

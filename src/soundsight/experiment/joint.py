@@ -1,23 +1,20 @@
 """Experiments that generate picture and sound from nothing."""
 
-import itertools
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from soundsight import recipes
-from soundsight.data.loader import DataConfig, Dataset
+from soundsight.data.loader import DataConfig
 from soundsight.evaluation.claims import Claim
 from soundsight.evaluation.extractors import open_extractor
 from soundsight.evaluation.joint import JointProtocol, JointScores, evaluate_joint
 from soundsight.evaluation.joint_report import write_joint_report
+from soundsight.experiment.groups import groups, learned_clips
 from soundsight.experiment.jury import assemble
 from soundsight.experiment.kinds import Validator
 from soundsight.experiment.runs import about, check_same, data_and_clip, enough, progress_bar
 from soundsight.recipes import Recipe
 from soundsight.sampling import Run
-from soundsight.training.checkpoint import differing_fields
 
 
 def validator(recipe: Recipe) -> Validator | None:
@@ -55,7 +52,7 @@ def evaluate(
     recipe = first.recipe
     scored = (data or recipe.data).build(recipe.clip, protocol.split)
     scored = enough(scored, protocol.split)
-    train = _learned(first) if data is not None else recipe.data.build(recipe.clip, "train")
+    train = learned_clips(first) if data is not None else recipe.data.build(recipe.clip, "train")
     extractors = [open_extractor(text) for text in protocol.extractors]
     jury = assemble(protocol.judges, first, judges)
     if protocol.judges and not jury and not extractors:
@@ -79,17 +76,6 @@ def evaluate(
     return scores
 
 
-def _learned(run: Run) -> Dataset:
-    """The clips that a run learned from, wherever it is scored."""
-    try:
-        return run.recipe.data.build(run.recipe.clip, "train")
-    except (ValueError, OSError) as error:
-        raise ValueError(
-            f"{run.path}: the clips that it learned from are needed, too, and cannot be had: "
-            f"{error}; if they have moved, change data.path in {run.path / 'recipe.json'}"
-        ) from error
-
-
 def write(
     scores: JointScores,
     runs: Mapping[str, Run],
@@ -107,45 +93,3 @@ def write(
     assert claims is None, "claims are about forecasts"
     told = about(runs, data)
     return write_joint_report(scores, out, title=title, protocol=told, groups=groups(runs))
-
-
-def groups(runs: Mapping[str, Run]) -> dict[str, list[str]]:
-    """Runs that differ only in the seed of their training.
-
-    Args:
-        runs: by name.
-
-    Returns:
-        Names of the runs of each group of two or more, in their order, by the group's name: that of
-        their recipe, or, if it has none or another group has it, what all their names begin with. A
-        group that would be called like a run is called "... (seeds)".
-    """
-    found: list[list[str]] = []
-    for name, run in runs.items():
-        for group in found:
-            if _differ_in_seed_alone(runs[group[0]].recipe, run.recipe):
-                group.append(name)
-                break
-        else:
-            found.append([name])
-    found = [group for group in found if len(group) > 1]
-    names = [runs[group[0]].recipe.name for group in found]
-    named: dict[str, list[str]] = {}
-    for group, own in zip(found, names, strict=True):
-        called = own if own and names.count(own) == 1 else _beginning(group)
-        while called in runs or called in named:
-            called += " (seeds)"
-        named[called] = group
-    return named
-
-
-def _differ_in_seed_alone(one: Recipe, other: Recipe) -> bool:
-    differing = differing_fields(recipes.to_json(one), recipes.to_json(other))
-    return set(differing) <= {"train.seed"} and one.train.steps == other.train.steps
-
-
-def _beginning(names: Sequence[str]) -> str:
-    """What all names begin with: of "gan_seed0" and "gan_seed1", "gan"."""
-    columns = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    common = "".join(letters[0] for letters in columns)
-    return re.sub(r"([-_.\s]+(seed|s))?[-_.\s]*\d*$", "", common) or names[0]

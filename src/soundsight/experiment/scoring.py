@@ -10,7 +10,7 @@ from soundsight.experiment.kinds import kind_of
 from soundsight.sampling import Run
 
 JUDGES = Path("judges")
-"""Where judges are kept that a joint evaluation needs and trains if they are absent."""
+"""Where judges are kept that an evaluation of generated clips needs, and trains if absent."""
 
 
 def run_evaluation(
@@ -27,13 +27,14 @@ def run_evaluation(
     Args:
         runs: by the name of their rows; the first one's recipe gives data and protocol.
         protocol: another protocol than that recipe's, of the same kind.
-        judges: for generation from nothing: the folder of the judges that score it. Those that are
-            not there are trained first.
-        data: what the runs are scored on, instead of the first one's own data. Of generation from
-            nothing only the scored split is taken from it: what the run learned from stays its own.
+        judges: for generation from nothing, and of pictures from sounds or the reverse: the folder
+            of the judges that score it. Those that are not there are trained first.
+        data: what the runs are scored on, instead of the first one's own data. Of generation only
+            the scored split is taken from it: what the run learned from stays its own.
 
     Returns:
-        `Scores` of forecasts, `JointScores` of generation from nothing, or the rows of judges.
+        `Scores` of forecasts, `JointScores` of generation from nothing, `CrossmodalScores` of
+        pictures from sounds or the reverse, or the rows of judges.
 
     Raises:
         ValueError: if the runs are of several kinds of experiment, or were trained on other data,

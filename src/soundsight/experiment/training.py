@@ -59,10 +59,13 @@ def run_training(
 def validator(recipe: Recipe) -> Validator | None:
     """A validation hook: scores of the validation split.
 
-    Forecasts: PSNR and SSIM. Judges: their rows' values. Generation from nothing has none: what is
-    cheap enough to compute on the way says too little about it.
+    Forecasts: PSNR and SSIM. Judges: their rows' values. Pictures of sounds, and the reverse: the
+    accuracy by judges, if the recipe asks for it; judges that are not there yet are trained first.
+    Generation from nothing has none: what is cheap enough to compute on the way says too little
+    about it.
 
     Raises:
-        ValueError: if that split has fewer than two clips.
+        ValueError: if that split has fewer than two clips, or, where accuracy is asked for, no
+            labels or no judge.
     """
     return kind_of(recipe).validator(recipe)

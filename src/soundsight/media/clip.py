@@ -4,6 +4,9 @@ Conventions, everywhere: video is float32 `b t c h w` in [0, 1]; sound is float3
 mono. Frame k covers [k/fps, (k+1)/fps) seconds and sample i stands at i/sample_rate, so picture and
 sound share one clock and every crop keeps it. An image is a clip of one frame. A missing modality
 is None: absent is not silent.
+
+Clips may tell which recording they were cut from, and where, so that two of a batch can be told to
+be of one moment, of one recording, or of none in common.
 """
 
 import dataclasses
@@ -12,7 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 
@@ -87,7 +90,8 @@ class Clip:
     holds the whole sound, or the reverse.
 
     Raises:
-        ValueError: if a part has the wrong number of dimensions or size, or parts disagree on b.
+        ValueError: if a part has the wrong number of dimensions or size, parts disagree on b, or
+            there is neither video nor audio nor label.
     """
 
     spec: ClipSpec
@@ -97,10 +101,15 @@ class Clip:
     """Mono waveforms in [-1, 1]."""
     label: Int64[Tensor, " b"] | None = None
     """Class of each clip, -1 for one that has none."""
+    source: Int64[Tensor, " b"] | None = None
+    """Number of the recording that each clip was cut from, the same in all batches of a split;
+    None: each is a recording of its own."""
+    start: Float[Tensor, " b"] | None = None
+    """Where in its recording each clip begins, seconds; float64, but on devices that have none."""
 
     def __post_init__(self) -> None:
         sizes = {name: len(part) for name, part in self.parts().items()}
-        if not sizes:
+        if not sizes.keys() & {"video", "audio", "label"}:
             raise ValueError("a Clip needs at least one of video, audio, label")
         if len(set(sizes.values())) > 1:
             raise ValueError(f"parts of a Clip differ in batch size: {sizes}")
@@ -111,10 +120,14 @@ class Clip:
                 raise ValueError(f"video has shape {tuple(self.video.shape)}, not (b, t, *{frame})")
         if self.audio is not None and self.audio.ndim != 2:
             raise ValueError(f"audio has shape {tuple(self.audio.shape)}, not (b, n)")
+        for name in ("source", "start"):
+            part: Tensor | None = getattr(self, name)
+            if part is not None and part.ndim != 1:
+                raise ValueError(f"{name} has shape {tuple(part.shape)}, not (b,)")
 
     def parts(self) -> dict[str, Tensor]:
         """The tensors that are there, by name."""
-        names = ("video", "audio", "label")
+        names = ("video", "audio", "label", "source", "start")
         return {name: part for name in names if (part := getattr(self, name)) is not None}
 
     def __len__(self) -> int:
@@ -131,7 +144,14 @@ class Clip:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Clip":
         """The same clips on another device."""
-        return self._map(lambda part: part.to(device, non_blocking=non_blocking))
+        # Apple's devices have no float64, in which places are kept.
+        narrow = torch.device(device).type == "mps"
+
+        def move(part: Tensor) -> Tensor:
+            kept = part.float() if narrow and part.dtype == torch.float64 else part
+            return kept.to(device, non_blocking=non_blocking)
+
+        return self._map(move)
 
     def pin_memory(self) -> "Clip":
         """The same clips in page-locked memory, from which a GPU can copy while it computes."""
@@ -148,6 +168,8 @@ class Clip:
     def crop(self, start: int, frames: int) -> "Clip":
         """Frames [start, start + frames) and the sound that belongs to them.
 
+        Their place in the recording moves with them.
+
         Raises:
             ValueError: if the clip is shorter than that.
         """
@@ -160,6 +182,7 @@ class Clip:
             spec=self.spec.with_frames(frames),
             video=None if self.video is None else self.video[:, start : start + frames],
             audio=None if self.audio is None else self.audio[:, window],
+            start=None if self.start is None else self.start + start / self.spec.fps,
         )
 
     def context(self, seen: int) -> "Clip":

@@ -136,7 +136,7 @@ def _pick(clip: Clip, index: int, scale: int) -> Clip:
     for name, part in one.parts().items():
         if not torch.isfinite(part).all():
             raise ValueError(f"{name} of clip {index} holds values that are not finite")
-        if name != "label" and not part.shape[1]:
+        if part.ndim > 1 and not part.shape[1]:
             raise ValueError(f"{name} of clip {index} is empty")
     return one
 

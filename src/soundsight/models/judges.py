@@ -100,7 +100,8 @@ class CorrespondenceConfig:
         """The judge with fresh weights for clips of this spec.
 
         Raises:
-            ValueError: if clips are too short to shift their sound, or cannot be judged.
+            ValueError: if clips have several frames and are too short to shift their sound, or
+                cannot be judged.
         """
         return Correspondence(self, spec)
 
@@ -268,7 +269,8 @@ class Correspondence(nn.Module):
     """A code of each frame's picture and of the sound around it; what belongs together is near.
 
     A clip's embedding is all its frames' codes in a row, of length 1: the product of a sound's and
-    a picture's is their cosine, a mean over frames, so that being late shows.
+    a picture's is their cosine, a mean over frames, so that being late shows. Clips of one frame
+    have no time: there other clips' sounds are the only wrong ones (AVC alone), at every step.
     """
 
     takes = frozenset({"audio", "video"})
@@ -281,8 +283,8 @@ class Correspondence(nn.Module):
         self.window = max(1, round(spec.frames * c.window))
         """Frames that are looked at in training."""
         self.room = spec.frames - self.window
-        """Most frames by which the sound is shifted."""
-        if self.room < 1:
+        """Most frames by which the sound is shifted; 0 for clips of one frame."""
+        if self.room < 1 and spec.frames > 1:
             raise ValueError(
                 f"frames={spec.frames} with window={c.window}: no room to shift the sound; "
                 "take longer clips or a smaller window"
@@ -290,7 +292,7 @@ class Correspondence(nn.Module):
         shown = spec.with_frames(self.window)
         self.heard, self.seen = (
             SoundTrunk(c.hearing, shown, time_pools=2),
-            PictureTrunk(c.widths, shown, temporal=True),
+            PictureTrunk(c.widths, shown, temporal=spec.frames > 1),
         )
         self.hear = nn.Linear(self.heard.width, c.features)
         self.see = nn.Linear(self.seen.width * self.seen.side**2, c.features)
@@ -335,9 +337,12 @@ class Correspondence(nn.Module):
         return torch.cat([self.sound_codes(clip).mean(1), self.picture_codes(clip).mean(1)], dim=1)
 
     def least_shift(self, step: int) -> int | None:
-        """Frames by which one's own sound is shifted at least, or None before stage 2."""
+        """Frames by which one's own sound is shifted at least; None in stage 1, or without room.
+
+        Stages 2 and 3 are left out for clips of one frame.
+        """
         c = self.config
-        if step < c.hard_from:
+        if step < c.hard_from or not self.room:
             return None
         share = c.far if step < c.harder_from else c.near
         return min(self.room, max(1, round(share * self.spec.frames)))

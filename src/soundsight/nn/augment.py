@@ -120,21 +120,3 @@ def random_windows(
     first = torch.randint(starts, (len(video), 1), generator=generator, device=video.device)
     rows = torch.arange(len(video), device=video.device)[:, None]
     return video[rows, first + torch.arange(frames, device=video.device)]
-
-
-def random_roll(
-    sound: Float[Tensor, "b *f n"], least: int, most: int, generator: Generator
-) -> Float[Tensor, "b *f n"]:
-    """Each sound round in time by `least` to `most - 1` samples, forwards or backwards.
-
-    Args:
-        sound: waveforms, or spectrograms by columns.
-        least: smallest shift.
-        most: above the largest.
-        generator: source of the shifts, one a clip.
-    """
-    size = (len(sound), *(1,) * (sound.ndim - 1))
-    shift = torch.randint(least, most, size, generator=generator, device=sound.device)
-    sign = 2 * torch.randint(2, size, generator=generator, device=sound.device) - 1
-    at = torch.arange(sound.shape[-1], device=sound.device)
-    return sound.gather(-1, ((at + sign * shift) % sound.shape[-1]).expand_as(sound))

@@ -4,8 +4,9 @@
 
 Command: soundsight train joint_gan_bounce_laptop --out runs/joint
 Hardware: 2 CPU cores.
-Time: not measured yet.
-Score: not measured yet; sizes and rates may change.
+Time: 16 minutes with one thread.
+Score: overlap of onsets and contacts 0.67, 0.55, 0.69 (seeds 0, 1, 2; re-paired 0.38, real 0.80),
+p = 0.0001 each; pitch hardly follows the place.
 """
 
 import dataclasses

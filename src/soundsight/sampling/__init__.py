@@ -1,8 +1,16 @@
 """From a trained run and a request to clips: what the command line and any page use.
 
-`runs`: open a run folder; `futures`: continue seen frames; `noise`: generate from nothing.
+`runs`: open a run folder; `futures`: continue seen frames; `noise`: generate from nothing;
+`crossmodal`: pictures of sounds, and sounds of pictures.
 """
 
+from soundsight.sampling.crossmodal import (
+    check_give,
+    read_picture,
+    read_sound,
+    translate_data,
+    translate_files,
+)
 from soundsight.sampling.futures import (
     clip_id,
     draw,
@@ -28,6 +36,7 @@ from soundsight.sampling.runs import (
     check_samples_from,
     load_run,
     probe_writable,
+    takes_parts,
 )
 
 __all__ = [
@@ -36,6 +45,7 @@ __all__ = [
     "VIEW_PX",
     "Part",
     "Run",
+    "check_give",
     "check_request",
     "check_samples_from",
     "clip_id",
@@ -44,11 +54,16 @@ __all__ = [
     "load_run",
     "probe_writable",
     "read_given",
+    "read_picture",
+    "read_sound",
     "sample_data",
     "sample_files",
     "sample_noise",
     "sample_variations",
     "sample_walk",
+    "takes_parts",
+    "translate_data",
+    "translate_files",
     "view_scale",
     "write_futures",
     "write_generated",

@@ -16,6 +16,8 @@ from soundsight.training.trainer import pick_device
 LARGEST_SEED = 2**32 - 1
 MOST_SAMPLES = 10_000
 MOST_FRAMES = 10_000
+ACROSS = frozenset({"audio", "image"})
+"""What models that make pictures of sounds, or sounds of pictures, take."""
 
 
 @dataclass(frozen=True)
@@ -61,23 +63,36 @@ def check_request(*, samples: int, seed: int) -> None:
         raise ValueError(f"seed={seed} must be between 0 and {LARGEST_SEED}")
 
 
+def takes_parts(run: Run) -> bool:
+    """Whether a run makes pictures of sounds, or sounds of pictures."""
+    return bool(run.model.makes and run.model.takes) and run.model.takes <= ACROSS
+
+
 def check_samples_from(run: Run, given: str) -> None:
-    """Raise a ValueError unless a run samples from what is given: "clips" or "nothing"."""
+    """Raise a ValueError unless a run samples from what is given.
+
+    Args:
+        run: a run.
+        given: "clips", their first frames and their sound; "parts", a sound or a picture; or
+            "nothing".
+    """
     if not run.model.makes:
         raise ValueError(
             f"{run.path} is a judge: it makes no clips, it tells them apart; see how well with "
             f"soundsight evaluate {run.path}"
         )
-    if given == "clips" and not run.model.takes:
+    if given != "nothing" and not run.model.takes:
         raise ValueError(
             f"{run.path} takes nothing: it generates from noise; name no clips, and say how many "
             f"it should make with --samples"
         )
+    takes = ", ".join(sorted(run.model.takes))
     if given == "nothing" and run.model.takes:
-        raise ValueError(
-            f"{run.path} takes {', '.join(sorted(run.model.takes))}: it cannot generate from "
-            f"nothing"
-        )
+        raise ValueError(f"{run.path} takes {takes}: it cannot generate from nothing")
+    if given == "clips" and takes_parts(run):
+        raise ValueError(f"{run.path} takes {takes}: it cannot continue frames")
+    if given == "parts" and not takes_parts(run):
+        raise ValueError(f"{run.path} takes {takes}: a sound or a picture alone is not enough")
 
 
 def probe_writable(folder: Path) -> Path:

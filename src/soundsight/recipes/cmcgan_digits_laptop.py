@@ -1,0 +1,34 @@
+"""Handwritten digits from spoken ones and back by one network, at a laptop's size: CMCGAN.
+
+FSDD and MNIST, prepared first: `soundsight prepare FSDD MNIST prepared/digits --layout fsdd_mnist
+--recipe cmcgan_digits_laptop`.
+
+Command: soundsight train cmcgan_digits_laptop --data prepared/digits --out runs/cmcgan
+Hardware: 2 CPU cores.
+Time: not measured yet.
+Score: not measured yet.
+"""
+
+import dataclasses
+
+from soundsight.models import cmcgan
+from soundsight.recipes.crossmodal_gan_digits_laptop import ADAM, MAPS
+from soundsight.recipes.crossmodal_gan_digits_laptop import RECIPE as BASE
+
+RECIPE = dataclasses.replace(
+    BASE,
+    model=cmcgan.Config(
+        classes=10,
+        feature=64,
+        z=16,
+        channels=16,
+        classifier_channels=8,
+        classifier_from=2500,
+        **MAPS,
+    ),
+    train=dataclasses.replace(
+        BASE.train,
+        steps=3000,
+        optim=dict.fromkeys(("discriminator", "generator", "classifier"), ADAM),
+    ),
+)
