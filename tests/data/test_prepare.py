@@ -164,7 +164,9 @@ def wait_for(folder: Path, pattern: str, number: int, process: subprocess.Popen)
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_killed_it_goes_on_to_the_same_bytes(films, tmp_path, expected, how):
     out = tmp_path / "set"
     for pattern, number in ((".prepare/part-*.json", 2), ("train-*.tar", 1)):

@@ -14,6 +14,7 @@ import pkgutil
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -194,9 +195,16 @@ def summary(name: str) -> dict[str, str]:
     for word in ("command", "hardware", "time", "score"):
         match = re.search(rf"^{word}: (.*?)(?=^\w+: |\Z)", text, re.I | re.M | re.S)
         about[word] = " ".join(match.group(1).split()) if match else ""
+    takes, makes = _takes_and_makes(name)
+    nothing = "noise" if makes else "clips"
+    return about | {"takes": takes or nothing, "makes": makes or "a verdict"}
+
+
+@cache
+def _takes_and_makes(name: str) -> tuple[str, str]:
+    """Parts that a recipe's model takes and makes; it has to be built to know."""
     recipe = load(name)
     with torch.device("meta"):
         model = recipe.model.build(recipe.clip)
     takes, makes = (", ".join(sorted(getattr(model, part))) for part in ("takes", "makes"))
-    nothing = "noise" if makes else "clips"
-    return about | {"takes": takes or nothing, "makes": makes or "a verdict"}
+    return takes, makes

@@ -2,7 +2,7 @@
 
 Command: soundsight train joint_gan_bounce_laptop_baseline --out runs/baseline
 Hardware: 2 CPU cores.
-Time: 12 minutes with one thread.
+Time: 15 minutes with one thread.
 Score: picture and sound cannot belong together: overlap of onsets and contacts has p = 0.23, 0.85
 and 0.75 (seeds 0, 1, 2).
 """
