@@ -1,4 +1,4 @@
-"""The judges that score generation from nothing: found in a folder, or trained into it.
+"""The judges that score what was generated: found in a folder, or trained into it.
 
 A judge belongs to the data and the rates that it learned from. Its folder is named after its recipe
 and a checksum of all of its values and of the clips that it learned from, so that one folder of

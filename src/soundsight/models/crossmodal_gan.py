@@ -4,9 +4,9 @@ A sound -> a picture of what makes it (S2I), or a picture -> the log-mel spectro
 sounds like (I2S): two conditional GANs, each an encoder that is trained first and then frozen, a
 generator, and a discriminator that also learns which real pairs do not belong together (GAN-CLS,
 Reed et al., 2016).  Variants: S2I-C is `encoder="classifier"`, S2I-A `encoder="autoencoder"`, S2I-N
-`mismatch="none"`; the pose-oriented one is `mismatch="pose"`, trained on one class.
+`mismatch="none"`; the pose-oriented one is `mismatch="pose"`.
 
-`fidelity="paper"` is what was published, `fidelity="fixed"` what trains well at small sizes; both
+`fidelity="paper"` is what was published, `fidelity="fixed"` is for small sizes and data; both
 resize spectrograms bilinearly, and sounds come out as waveforms.  Pictures and maps inside are in
 [-1, 1]; φ is the encoding of what is given, x the data, S_r, S_w, S_f the scores of a right, a
 wrong and a generated one.
