@@ -212,10 +212,10 @@ class Reached(Exception):  # noqa: N818 - reads as what it is.
 def unjudged(monkeypatch):
     """What comes after the checks is told and not done."""
 
-    def assemble(*_):
+    def seat(*_, **__):
         raise Reached
 
-    monkeypatch.setattr(crossmodal, "assemble", assemble)
+    monkeypatch.setattr(crossmodal, "seat", seat)
 
 
 @pytest.mark.parametrize("other", ["more", "turned"])

@@ -124,7 +124,7 @@ def test_other_data_gives_the_scored_clips_alone(monkeypatch):
 def test_judges_learn_from_the_runs_own_data(monkeypatch):
     read_by_scores(monkeypatch)
     asked = []
-    monkeypatch.setattr(joint, "assemble", lambda _, judged, __: asked.append(judged) or {})
+    monkeypatch.setattr(joint, "seat", lambda _, judged, *__, **___: asked.append(judged) or {})
     run_evaluation({"g": generator()}, data=BounceTone(seed=5))
     assert [judged.recipe.data for judged in asked] == [RECIPE.data]
 

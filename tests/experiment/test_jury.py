@@ -107,6 +107,15 @@ def test_a_folders_name_stands_for_every_value(judged):
     assert folder_name(one, Clips(np.arange(9))) != folder_name(one, data)
 
 
+def test_roles_without_anybody_to_judge_are_refused(judged, tmp_path, monkeypatch):
+    monkeypatch.setattr(jury, "assemble", lambda *_: {})
+    roles = {"sound": "any"}
+    with pytest.raises(ValueError, match=r"judges of sound cannot learn .* need none \(pitch\)"):
+        jury.seat(roles, judged, tmp_path, others=False, unlabeled="pitch")
+    assert jury.seat(roles, judged, tmp_path, others=True, unlabeled="pitch") == {}
+    assert jury.seat({}, judged, tmp_path, others=False, unlabeled="pitch") == {}
+
+
 def test_a_changed_folder_of_videos_gets_other_judges(judged, tmp_path, monkeypatch):
     monkeypatch.setenv("SOUNDSIGHT_CACHE", str(tmp_path / "cache"))
     videos = tmp_path / "videos"

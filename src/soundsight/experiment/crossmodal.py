@@ -25,7 +25,7 @@ from soundsight.experiment.groups import (
     groups,
     learned_clips,
 )
-from soundsight.experiment.jury import assemble
+from soundsight.experiment.jury import assemble, seat
 from soundsight.experiment.kinds import Validator
 from soundsight.experiment.runs import (
     about,
@@ -128,13 +128,8 @@ def evaluate(
     extractors = [open_extractor(text) for text in protocol.extractors]
     for name, run in runs.items():
         directions(name, run.model)  # Refused before judges are trained, not after.
-    jury = assemble(protocol.judges, first, judges)
-    if protocol.judges and not jury and not extractors:
-        raise ValueError(
-            f"judges of {', '.join(protocol.judges)} cannot learn from {recipe.data.kind} data "
-            f"without labels: use an --extractor, or a recipe whose judges need none "
-            f"(correspondence)"
-        )
+    others, unlabeled = bool(extractors), "correspondence"
+    jury = seat(protocol.judges, first, judges, others=others, unlabeled=unlabeled)
     with progress_bar("scoring pairs", protocol.clips) as progress:
         scores = evaluate_crossmodal(
             {name: run.model for name, run in runs.items()},

@@ -10,7 +10,7 @@ from soundsight.evaluation.extractors import open_extractor
 from soundsight.evaluation.joint import JointProtocol, JointScores, evaluate_joint
 from soundsight.evaluation.joint_report import write_joint_report
 from soundsight.experiment.groups import groups, learned_clips
-from soundsight.experiment.jury import assemble
+from soundsight.experiment.jury import seat
 from soundsight.experiment.kinds import Validator
 from soundsight.experiment.runs import about, check_same, data_and_clip, enough, progress_bar
 from soundsight.recipes import Recipe
@@ -54,13 +54,8 @@ def evaluate(
     scored = enough(scored, protocol.split)
     train = learned_clips(first) if data is not None else recipe.data.build(recipe.clip, "train")
     extractors = [open_extractor(text) for text in protocol.extractors]
-    jury = assemble(protocol.judges, first, judges)
-    if protocol.judges and not jury and not extractors:
-        raise ValueError(
-            f"judges of {', '.join(protocol.judges)} cannot learn from {recipe.data.kind} data "
-            f"without labels: use an --extractor, or a recipe whose judges need none (pitch, "
-            f"correspondence)"
-        )
+    others, unlabeled = bool(extractors), "pitch, correspondence"
+    jury = seat(protocol.judges, first, judges, others=others, unlabeled=unlabeled)
     with progress_bar("scoring clips", protocol.clips) as progress:
         scores = evaluate_joint(
             {name: run.model for name, run in runs.items()},

@@ -26,6 +26,31 @@ from soundsight.sampling import Run, load_run
 from soundsight.training.checkpoint import states
 
 
+def seat(
+    roles: Mapping[str, str], judged: Run, folder: Path, *, others: bool, unlabeled: str
+) -> dict[str, Run]:
+    """What `assemble` returns, if there is anybody to judge.
+
+    Args:
+        roles: as of `assemble`.
+        judged: as of `assemble`.
+        folder: as of `assemble`.
+        others: whether published networks judge as well.
+        unlabeled: roles that would need no labels, for the message.
+
+    Raises:
+        ValueError: if there are roles and nobody for any of them; else as `assemble`.
+        OSError: as `assemble`; Interrupted, too.
+    """
+    jury = assemble(roles, judged, folder)
+    if roles and not jury and not others:
+        raise ValueError(
+            f"judges of {', '.join(roles)} cannot learn from {judged.recipe.data.kind} data "
+            f"without labels: use an --extractor, or a recipe whose judges need none ({unlabeled})"
+        )
+    return jury
+
+
 def assemble(roles: Mapping[str, str], judged: Run, folder: Path) -> dict[str, Run]:
     """Load the judges of a run's data; those that are not there are trained first.
 

@@ -22,13 +22,11 @@ RECIPE = dataclasses.replace(
         feature=64,
         z=16,
         channels=16,
-        classifier_channels=8,
-        classifier_from=2500,
         **MAPS,
     ),
     train=dataclasses.replace(
         BASE.train,
         steps=3000,
-        optim=dict.fromkeys(("discriminator", "generator", "classifier"), ADAM),
+        optim=dict.fromkeys(("discriminator", "generator"), ADAM),
     ),
 )
