@@ -1,5 +1,6 @@
 import copy
 import math
+import warnings
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,12 @@ from torch import Generator, nn
 
 from soundsight.contract import Model, Streams
 from soundsight.media.clip import Clip, ClipSpec
-from soundsight.models.cmcgan import FIDELITY, PATHS, SIZES, Config, pair_loss, shows
+from soundsight.models import cmcgan
+from soundsight.models.cmcgan import FIDELITY, PATHS, Config, pair_loss, shows
+from soundsight.nn.augment import vary
+from soundsight.nn.contrast import Product
 from soundsight.nn.log_mel import LogMel, resize
+from soundsight.nn.pairs import SIZES
 from soundsight.training.optim import OptimConfig
 from soundsight.training.trainer import Learner, TrainConfig
 
@@ -66,7 +71,10 @@ def same(before, after):
 
 def undecided(model):
     """Make D say 0 of everything, which no spectral norm could."""
-    nn.init.zeros_(model.discriminator.join[-1].weight)
+    join = model.discriminator.join
+    for layer in [join.see, join.real] if isinstance(join, Product) else [join[-1]]:
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias) if layer.bias is not None else None
     return model
 
 
@@ -91,7 +99,9 @@ def test_sizes_of_the_table():
         assert count(model.generator) == 21_052_672
         assert model.mel.columns == 44
     assert count(paper.discriminator) == 3_685_888
-    assert count(fixed.discriminator) == 3_684_225
+    # Two codes of 64 and a linear layer of all, in the place of two convolutions.
+    late, product = 512 * 512 + 512 + 512 * 16 + 1, 2 * (256 * 16 * 64 + 64) + 512 * 16 + 1
+    assert count(fixed.discriminator) == 3_684_225 - late + product
     assert paper.classifier is None
     assert count(fixed.classifier) == 4_895_271
 
@@ -308,7 +318,7 @@ def test_wrong_pictures_and_wrong_sounds_are_drawn_apart():
     assert whose[0] != whose[1]
 
 
-@pytest.mark.parametrize(("fidelity", "hop_1"), [("paper", 0), ("fixed", 10)])
+@pytest.mark.parametrize(("fidelity", "hop_1"), [("paper", 0), ("fixed", 2)])
 def test_which_outputs_are_compared_with_what(fidelity, hop_1, monkeypatch):
     """Every output is off by another number, so that the total tells which count."""
     model = undecided(model_of(fidelity=fidelity, spectral_norm=False))
@@ -325,6 +335,124 @@ def test_which_outputs_are_compared_with_what(fidelity, hop_1, monkeypatch):
     assert loss.total.item() == pytest.approx(2 * math.log(2) + expected, rel=1e-5)
 
 
+# ---- Mode seeking --------------------------------------------------------------------------------
+
+
+def test_mode_seeking_is_of_both_first_hops_that_cross(monkeypatch):
+    """By the same condition and two noises, in the generator's step alone."""
+    seen = []
+    monkeypatch.setattr(
+        cmcgan, "mode_seeking_loss", lambda *args: seen.append(args) or args[0].mean()
+    )
+    kinds = {"generator_updates": 1, "fidelity": "paper"}
+    model = model_of(mode_seeking=0.5, **kinds)
+    image, sound = inputs(model)
+    (_, first), (_, second) = model.losses(clips(), step=0, generator=seeded())
+    for (made, other, z, z_other), part, given in zip(
+        seen, ("image", "sound"), (sound, image), strict=True
+    ):
+        source = "sound" if part == "image" else "image"
+        code = model.generator[f"enc_{source}"](given).repeat(2, 1)
+        both = model.decode(part, code, torch.cat([z, z_other]))
+        torch.testing.assert_close(torch.cat([made, other]), both)
+        assert not torch.equal(z, z_other)
+    (_, plain_first), (_, plain) = model_of(**kinds).losses(clips(), step=0, generator=seeded())
+    assert first.total == plain_first.total
+    extra = {name: x for name, x in second.terms.items() if name not in plain.terms}
+    assert set(extra) == {"seek_f_image", "seek_f_sound"}
+    torch.testing.assert_close(second.total, plain.total + 0.5 * sum(extra.values()))
+
+
+def test_mode_seeking_needs_a_z():
+    with pytest.raises(
+        ValueError, match=r'^mode_seeking=0[.]5 needs a z: ablation="no_z" has none'
+    ):
+        model_of(mode_seeking=0.5, ablation="no_z")
+
+
+def test_a_vocoder_takes_the_place_of_the_search(tmp_path):
+    path = str(tmp_path / "vocoder.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quiet = torch.jit.trace(lambda x: 0.25 + 0 * x.sum((1, 2))[:, None].expand(-1, 2000), MAP)
+        quiet.save(path)
+    given, streams = clips().replace(audio=None), Streams(0, range(4))
+    made = model_of(vocoder=path).sample(given, num_samples=1, generator=streams)
+    torch.testing.assert_close(made.audio, torch.full((4, SPEC.samples), 0.25))
+    with pytest.raises(ValueError, match="there is no such file"):
+        model_of(vocoder=path + "?")
+
+
+MAP = torch.zeros(1, 12, 21)
+
+
+def test_phase_steps_are_those_of_the_search():
+    given, made = clips((0, 1)).replace(audio=None), []
+    for steps in (2, 2, 3):
+        model = model_of(phase_steps=steps)
+        made.append(model.sample(given, num_samples=1, generator=Streams(0, [0, 1])).audio)
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], made[2])
+
+
+# ---- Augmentation --------------------------------------------------------------------------------
+
+
+def all_losses(model, seed=0):
+    steps = model.losses(clips(), step=0, generator=seeded(seed))
+    return [float(loss.total.detach()) for _, loss in steps]
+
+
+@pytest.mark.parametrize("fidelity", FIDELITY)
+def test_augmented_losses_differ_and_are_the_same_again(fidelity):
+    plain, off, augmented, again, other = (
+        all_losses(model_of(fidelity=fidelity, **options), seed)
+        for options, seed in (
+            ({}, 0), ({"augment": False}, 0), *(({"augment": True}, n) for n in (0, 0, 1))
+        )
+    )  # fmt: skip
+    assert plain == off
+    assert augmented == again
+    assert all(a != b for a, b in zip(plain, augmented, strict=True))
+    assert all(a != b for a, b in zip(other, augmented, strict=True))
+
+
+def test_augmentations_that_change_nothing_leave_the_losses(monkeypatch):
+    """Where the paths begin varies, in each of both steps."""
+    varied = []
+    monkeypatch.setattr(cmcgan, "vary", lambda x, part, _: varied.append((part, x)) or x)
+    model = model_of(augment=True, generator_updates=1)
+    assert all_losses(model) == all_losses(model_of(generator_updates=1))
+    image, sound = inputs(model)
+    assert [part for part, _ in varied] == ["image", "sound"] * 2
+    torch.testing.assert_close([x for _, x in varied], [image, sound] * 2)
+
+
+def test_targets_and_what_the_discriminator_sees_stay():
+    """L1 compares paths that begin with varied halves with the halves as they are."""
+    model, clip = model_of(augment=True), clips()
+    model.discriminator = watched = Watched()
+    image, sound = inputs(model, clip)
+    loss = model.g_loss(image, sound, seeded())
+    draws = seeded()
+    begin = vary(image, "image", draws), vary(sound, "sound", draws)
+    made = model.paths(*begin, draws)
+    given = {"image": image, "sound": sound}
+    for name, x in made.items():
+        l1 = (x - given[shows(name)]).abs().mean()
+        torch.testing.assert_close(loss.terms[f"l1_{name}"], l1)
+    torch.testing.assert_close(watched.pairs, [(image, made["f_sound"]), (made["f_image"], sound)])
+
+
+def test_samples_and_classes_are_not_augmented():
+    streams = [Streams(0, range(4)) for _ in range(4)]
+    given = clips().replace(video=None)
+    models = [model_of(augment=x, classifier_from=0) for x in (False, True)]
+    made = [m.sample(given, num_samples=1, generator=streams.pop()).video for m in models]
+    assert torch.equal(*made)
+    assert torch.equal(*(m.classify(given, streams.pop()) for m in models))
+
+
 # ---- Ablations -----------------------------------------------------------------------------------
 
 
@@ -335,8 +463,9 @@ def test_lcgan_has_neither_a2a_nor_v2v():
     *_, (_, loss) = model.losses(clips(), step=0, generator=seeded())
     assert {n for n in loss.terms if n.startswith("l1_")} == {f"l1_{name}" for name in made}
     cross = loss.terms["f_image"] + loss.terms["f_sound"]
-    l1 = sum(loss.terms[f"l1_{name}"] for name in made)
-    torch.testing.assert_close(loss.total, cross + 10 * l1)
+    weight = {name: 2 if name in PATHS else 10 for name in made}
+    weighted = sum(weight[name] * loss.terms[f"l1_{name}"] for name in made)
+    torch.testing.assert_close(loss.total, cross + weighted)
 
 
 def test_without_z_nothing_is_random():
@@ -355,7 +484,7 @@ def test_the_standard_loss_needs_no_labels():
     clip = clips().replace(label=None)
     losses = dict(model_of(ablation="standard_loss").losses(clip, step=0, generator=seeded()))
     assert "l_dw" not in losses["discriminator"].terms
-    with pytest.raises(ValueError, match="needs class labels"):
+    with pytest.raises(ValueError, match="class labels are needed: these clips have none"):
         next(model_of().losses(clip, step=0, generator=seeded()))
 
 
@@ -488,6 +617,16 @@ def test_samples_are_the_missing_half():
     assert not picture.video.requires_grad
 
 
+@pytest.mark.parametrize("lacking", ["video", "audio"])
+def test_what_is_given_is_moved_to_the_model_first(lacking, monkeypatch):
+    """Labels too: a clip that is moved gets other labels here, to be known by."""
+    moved = torch.arange(4) % 3 + 7
+    monkeypatch.setattr(Clip, "to", lambda clip, _: clip.replace(label=moved))
+    given = clips().replace(**{lacking: None})
+    made = model_of().sample(given, num_samples=2, generator=Streams(0, range(4)))
+    assert torch.equal(made.label, moved.repeat_interleave(2))
+
+
 def test_a_sample_is_decoded_from_what_was_given():
     """By hand: A2V of the encoded sound and of the stream's noise."""
     model, clip = model_of(), clips()
@@ -515,14 +654,13 @@ def test_sampling_needs_one_half():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"video": None}, "needs video"),
-        ({"audio": None}, "needs audio"),
-        ({"label": None}, "needs class labels"),
-        ({"label": torch.tensor([0, 1, 3, 0])}, "label=3: classes=3 allows 0 to 2"),
-        ({"label": torch.tensor([0, 1, -1, 0])}, "label=-1"),
-        ({"label": torch.tensor([1, 1, 1, 1])}, "mismatch='class': none of 4 clips"),
-        ({"audio": torch.zeros(4, 1999)}, "length 1999 .* knows 2000"),
-        ({"video": torch.zeros(4, 2, 3, 16, 16)}, "length 2 .* knows 1"),
+        ({"video": None}, "the picture of each clip is needed: these have none"),
+        ({"audio": None}, "the sound of each clip is needed: these have none"),
+        ({"label": None}, "class labels are needed: these clips have none"),
+        ({"label": torch.tensor([0, 1, 3, 0])}, "label 3: classes=3 allows 0 to 2"),
+        ({"label": torch.tensor([0, 1, -1, 0])}, "label -1: class labels are needed"),
+        ({"audio": torch.zeros(4, 1999)}, "sounds of 1999 samples: these maps are of 2000"),
+        ({"video": torch.zeros(4, 2, 3, 16, 16)}, r"\(2, 3, 16, 16\) .* must be \(1, 3, 16, 16\)"),
     ],
 )
 def test_clips_that_cannot_be_learned_from(changes, words):
@@ -530,9 +668,20 @@ def test_clips_that_cannot_be_learned_from(changes, words):
         next(model_of().losses(clips().replace(**changes), step=0, generator=seeded()))
 
 
+def test_a_batch_of_one_class_warns_and_teaches_what_it_can():
+    """Without a wrong pair L_Dw is the real pair's part alone."""
+    model, clip = undecided(model_of(fidelity="paper")), clips((1, 1, 1, 1))
+    with pytest.warns(UserWarning, match="mismatch='class': no wrong partner among 4 clips"):
+        losses = [*model.losses(clip, step=0, generator=seeded())]
+    assert all(loss.total.isfinite() for _, loss in losses)
+    terms = losses[0][1].terms
+    assert terms["l_dw"].item() == pytest.approx(math.log(2))
+    assert terms["l_df"].item() == pytest.approx(2 * math.log(2))
+
+
 def test_clips_of_another_spec_are_refused():
     other = ClipSpec(1, fps=2, size=16, channels=3, sample_rate=8000)
-    with pytest.raises(ValueError, match=r"sample_rate=8000.*knows 2000"):
+    with pytest.raises(ValueError, match="sample_rate=8000: must be 4000, as in training"):
         model_of().sounds(clips(spec=other))
 
 
@@ -540,7 +689,7 @@ def test_the_classifier_needs_labels_and_a_stage():
     steps = model_of(classifier_from=0).losses(
         clips().replace(label=None), step=0, generator=seeded()
     )
-    with pytest.raises(ValueError, match="needs class labels"):
+    with pytest.raises(ValueError, match="class labels are needed: these clips have none"):
         next(steps)
     model = model_of()
     assert list(model.phases()) == ["discriminator", "generator"]

@@ -8,6 +8,7 @@ from torch import Generator, nn
 
 from soundsight.contract import Model, Streams
 from soundsight.media.clip import Clip, ClipSpec
+from soundsight.models import crossmodal_gan
 from soundsight.models.crossmodal_gan import (
     FIDELITY,
     AutoencoderEncoder,
@@ -16,6 +17,8 @@ from soundsight.models.crossmodal_gan import (
     discriminator_loss,
     generator_loss,
 )
+from soundsight.nn.augment import augment_maps, vary
+from soundsight.nn.contrast import MatchingEncoder, info_nce
 from soundsight.nn.gan_cls import Bottleneck
 from soundsight.nn.log_mel import resize
 from soundsight.training.optim import OptimConfig
@@ -244,8 +247,8 @@ def test_a_classifiers_loss_by_hand():
     model = model_of(fidelity="paper", direction="image_to_sound")
     model.encoders.eval()  # Without dropout.
     clip = clips()
-    loss = model.encoders.loss(model.seen(clip), clip.label)
-    logits = model.encoders.to_logits(model.encoders(model.seen(clip)))
+    loss = model.encoders.loss(model.given(clip), clip.label)
+    logits = model.encoders.to_logits(model.encoders(model.given(clip)))
     entropy = -logits.log_softmax(1)[torch.arange(6), clip.label].mean()
     assert float(loss.terms["cross_entropy"].detach()) == pytest.approx(float(entropy.detach()))
     linear = [m.weight for m in model.encoders.modules() if isinstance(m, nn.Linear)]
@@ -280,8 +283,11 @@ def test_without_mismatch_no_wrong_pair_is_scored():
         "discriminator", "generator"
     }  # fmt: skip
     one = clips()[[0, 4]]
-    loss = dict(model_of().losses(one, step=2, generator=seeded()))["discriminator"]
+    with pytest.warns(UserWarning, match="mismatch='class': no wrong partner among 2 clips"):
+        losses = dict(model_of().losses(one, step=2, generator=seeded()))
+    loss = losses["discriminator"]
     assert float(loss.terms["wrong"]) == 0
+    assert all(x.total.isfinite() for x in losses.values())
     pose = dict(model_of(mismatch="pose").losses(one, step=2, generator=seeded()))["discriminator"]
     assert not torch.equal(pose.terms["bce"], loss.terms["bce"])
 
@@ -294,9 +300,9 @@ def test_r1_is_computed_every_so_often():
     assert "r1" not in without.terms
     penalty = with_r1.terms["r1"]
     torch.testing.assert_close(with_r1.total, without.total + 2 * penalty)
-    x = model.seen(clips()).requires_grad_(True)
+    x = model.real(clips()).requires_grad_(True)
     (slope,) = torch.autograd.grad(
-        model.discriminator(x, model.encode(model.heard(clips()))).sum(), x
+        model.discriminator(x, model.encode(model.given(clips()))).sum(), x
     )
     torch.testing.assert_close(penalty, slope.square().sum((1, 2, 3)).mean())
 
@@ -373,6 +379,178 @@ def test_an_autoencoder_learns_to_restore():
             (lasts if step % 30 else firsts).append(float(loss.detach()))
         learner.step(clip)
     assert all(last < first / 2 for first, last in zip(firsts, lasts, strict=True))
+
+
+# ---- A matcher in the classifier's place ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("mismatch", ["pose", "none"])
+def test_a_matcher_needs_no_labels(direction, mismatch):
+    model = model_of(direction=direction, encoder="matcher", mismatch=mismatch)
+    assert isinstance(model.encoders, MatchingEncoder)
+    clip = clips().replace(label=None)
+    phases = []
+    for step in (0, 2):
+        for name, loss in model.losses(clip, step=step, generator=seeded()):
+            phases.append(name)
+            assert loss.total.isfinite()
+    assert phases == ["encoders", "discriminator", "generator"]
+    made = model.sample(clip, num_samples=1, generator=Streams(0, range(6)))
+    assert set(made.parts()) == {"video" if direction == "sound_to_image" else "audio"}
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_a_matchers_loss_is_of_what_is_given_and_what_is_made(direction):
+    """Its own part is encoded as for the GAN, the other one as the discriminator sees it."""
+    model, clip = model_of(direction=direction, encoder="matcher").eval(), clips()
+    ((name, loss),) = model.losses(clip, step=1, generator=seeded())
+    codes = model.encoders(model.given(clip)), model.encoders.other(model.real(clip))
+    assert codes[0].shape == codes[1].shape == (6, 12)
+    assert name == "encoders"
+    torch.testing.assert_close(loss.total, info_nce(*codes, 0.1)["nce"])
+    assert set(loss.terms) == {"nce", "right"}
+    for part in ("video", "audio"):
+        with pytest.raises(ValueError, match="of each clip is needed: these have none"):
+            next(model.losses(clip.replace(**{part: None}), step=0, generator=seeded()))
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_a_matcher_learns_in_its_own_phase_alone(direction):
+    model = model_of(direction=direction, encoder="matcher", mismatch="pose")
+    learner, clip = learner_of(model), clips().replace(label=None)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    learner.step(clip)
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    # Both of its networks, whole, but for biases that a norm takes out again.
+    assert changed >= {n for n in before if n.startswith("encoders.") and n.endswith(".weight")}
+    assert {name.split(".")[0] for name in changed} == {"encoders"}
+    learner.step(clip)
+    frozen = weights(model.encoders)
+    for _ in range(2):
+        learner.step(clip)
+    assert unchanged(frozen, model.encoders)
+    assert all(p.grad is None for p in model.encoders.parameters())
+    assert not any(module.training for module in model.encoders.modules())
+
+
+def test_the_other_parts_encoder_is_of_no_use_to_samples():
+    model = model_of(encoder="matcher")
+    given = clips(2).replace(video=None)
+    before = model.sample(given, num_samples=1, generator=Streams(0, [0, 1]))
+    for p in model.encoders.other.parameters():
+        nn.init.constant_(p, math.nan)
+    after = model.sample(given, num_samples=1, generator=Streams(0, [0, 1]))
+    assert torch.equal(before.video, after.video)
+
+
+# ---- Mode seeking --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_mode_seeking_is_of_two_noises_and_in_the_generators_step_alone(direction, monkeypatch):
+    model, clip, seen = model_of(direction=direction, mode_seeking=0.5), clips(), []
+    monkeypatch.setattr(
+        crossmodal_gan, "mode_seeking_loss", lambda *args: seen.append(args) or args[0].mean()
+    )
+    drawn = []
+    model.generator.register_forward_pre_hook(lambda _, given: drawn.append(given))
+    losses = dict(model.losses(clip, step=3, generator=seeded()))
+    ((fake, other, z, z_other),) = seen
+    ((told, both),) = drawn
+    assert fake.shape == other.shape == model.real(clip).shape
+    assert not torch.equal(fake, other)
+    torch.testing.assert_close(torch.cat([z, z_other]), both)
+    torch.testing.assert_close(told[:6], told[6:])
+    assert "mode_seeking" not in losses["discriminator"].terms
+    terms = losses["generator"].terms
+    total = terms["bce"] + 0.5 * terms["mode_seeking"]
+    torch.testing.assert_close(losses["generator"].total, total)
+    plain = dict(model_of(direction=direction).losses(clip, step=3, generator=seeded()))
+    assert "mode_seeking" not in plain["generator"].terms
+
+
+# ---- Augmentation --------------------------------------------------------------------------------
+
+
+def all_losses(model, clip=None, seed=0):
+    """Totals of the encoder's step and of both players', each with the same draws."""
+    clip, totals = clip or clips(), {}
+    torch.manual_seed(0)  # Dropout.
+    for step in (1, 2):
+        losses = model.losses(clip, step=step, generator=seeded(seed))
+        totals |= {name: float(loss.total.detach()) for name, loss in losses}
+    return totals
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("encoder", ["classifier", "matcher"])
+def test_augmented_losses_differ_and_are_the_same_again(direction, encoder):
+    kinds = {"direction": direction, "encoder": encoder}
+    plain, off, augmented, again, other = (
+        all_losses(model_of(**kinds, **options), seed=seed)
+        for options, seed in (
+            ({}, 0),
+            ({"augment": False}, 0),
+            *(({"augment": True}, n) for n in (0, 0, 1)),
+        )
+    )
+    assert plain == off
+    assert augmented == again
+    assert all(plain[name] != augmented[name] for name in plain)
+    assert augmented["encoders"] != other["encoders"]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_what_is_augmented_is_what_is_shown_and_nothing_else(direction, monkeypatch):
+    """With augmentations that change nothing, and draw nothing, the losses are the plain ones."""
+    shown, varied = [], []
+    monkeypatch.setattr(crossmodal_gan, "augment_maps", lambda x, _: shown.append(x) or x)
+    monkeypatch.setattr(crossmodal_gan, "vary", lambda x, part, _: varied.append((part, x)) or x)
+    model = model_of(direction=direction, augment=True)
+    assert all_losses(model) == all_losses(model_of(direction=direction))
+    real, fake, again = shown
+    assert torch.equal(real, model.real(clips()))
+    assert not fake.requires_grad
+    assert again.requires_grad
+    ((part, given),) = varied
+    assert part == direction.split("_")[0]
+    assert torch.equal(given, model.given(clips()))
+
+
+def test_the_discriminator_sees_shifts_of_the_real(monkeypatch):
+    """Those that the same draws make, after z's; wrong ones are of the shifted ones as well."""
+    model, clip, seen, scored = model_of(augment=True), clips(), [], []
+    model.discriminator.look.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    score = model.discriminator.score
+    monkeypatch.setattr(
+        model.discriminator, "score", lambda h, phi: scored.append(h) or score(h, phi)
+    )
+    next(model.losses(clip, step=3, generator=seeded()))
+    draws = seeded()
+    torch.randn(6, 4, generator=draws)
+    assert torch.equal(seen[0], augment_maps(model.real(clip), draws))
+    assert not torch.equal(seen[0], model.real(clip))
+    assert len(seen) == 2
+    looked, _, wrong = scored
+    assert all(any(torch.equal(x, y) for y in looked) for x in wrong)
+
+
+def test_samples_are_not_augmented():
+    made = [
+        model_of(augment=augment).generate_maps(
+            clips(2), num_samples=1, generator=Streams(0, [0, 1])
+        )
+        for augment in (False, True)
+    ]
+    assert torch.equal(*made)
+
+
+def test_encoders_learn_from_varied_parts():
+    model = model_of(augment=True, encoder="matcher").eval()
+    ((_, loss),) = model.losses(clips(), step=0, generator=seeded())
+    heard = vary(model.given(clips()), "sound", seeded())
+    torch.testing.assert_close(loss.total, model.encoders.loss(heard, model.real(clips())).total)
 
 
 # ---- Sampling ------------------------------------------------------------------------------------
@@ -464,6 +642,18 @@ def test_it_learns_what_belongs_together(direction):
     assert apart.argmin(1).tolist() == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_what_is_given_is_moved_to_the_model_first(direction, monkeypatch):
+    """Labels too: a clip that is moved gets other labels here, to be known by."""
+    moved = torch.arange(3) % 3 + 7
+    monkeypatch.setattr(Clip, "to", lambda clip, _: clip.replace(label=moved))
+    given = clips(3)
+    made = model_of(direction=direction).sample(
+        given, num_samples=2, generator=Streams(0, range(3))
+    )
+    assert torch.equal(made.label, moved.repeat_interleave(2))
+
+
 def test_a_vocoder_is_opened_when_the_model_is_built(tmp_path):
     class Loud(nn.Module):
         def forward(self, decibels):
@@ -491,10 +681,10 @@ def test_a_vocoder_is_opened_when_the_model_is_built(tmp_path):
     ("spec", "changes", "message"),
     [
         ({"frames": 2}, {}, "frames=2: pairs of a picture and a sound have 1 frame"),
-        ({"size": 48}, {}, r"size=48: pictures must have one of \(16, 32, 64, 128\) px"),
+        ({"size": 48}, {}, r"size=48: pictures must have one of \[16, 32, 64, 128\] px"),
         ({}, {"direction": "image_to_sound", "n_mels": 40}, r"n_mels=40: .* \(64, 128, 256\) bins"),
         ({}, {"direction": "image_to_sound", "encoder": "autoencoder"}, 'encoder="autoencoder" is'),
-        ({}, {"vocoder": "v.pt"}, "vocoder='v.pt' is for"),
+        ({}, {"vocoder": "v.pt"}, r"vocoder='v.pt' is for direction=.image_to_sound. alone"),
         ({}, {"fidelity": "paper", "r1": 1.0}, "r1=1 needs batch_norm=False"),
         ({}, {"fidelity": "paper", "n_mels": 8}, "a sound map of 8 x 21: .* at least 9 x 9"),
         ({}, {"encoder": "autoencoder", "hop_length": 255}, "a sound map of 64 x 8"),
@@ -509,13 +699,19 @@ def test_what_does_not_go_is_refused_when_the_model_is_built(spec, changes, mess
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"label": None}, "crossmodal_gan needs class labels"),
-        ({"label": torch.tensor([0, 1, 4, 0, 1, 2])}, "label 4: must be 0 to 3, as classes=4"),
-        ({"label": torch.tensor([0, 1, -1, 0, 1, 2])}, "label -1: must be 0 to 3"),
-        ({"audio": None}, "crossmodal_gan needs the sound"),
-        ({"video": None}, "crossmodal_gan needs the picture"),
+        ({"label": None}, "class labels are needed: these clips have none"),
+        ({"label": torch.tensor([0, 1, 4, 0, 1, 2])}, "label 4: classes=4 allows 0 to 3"),
+        (
+            {"label": torch.tensor([0, 1, -1, 0, 1, 2])},
+            "label -1: class labels are needed, there are clips without one",
+        ),
+        ({"audio": None}, "the sound of each clip is needed: these have none"),
+        ({"video": None}, "the picture of each clip is needed: these have none"),
         ({"audio": torch.zeros(6, 1999)}, "sounds of 1999 samples: these maps are of 2000"),
-        ({"video": torch.zeros(6, 2, 1, 16, 16)}, r"video of \(2, 1, 16, 16\) .* \(1, 1, 16, 16\)"),
+        (
+            {"video": torch.zeros(6, 2, 1, 16, 16)},
+            r"video of \(2, 1, 16, 16\) .* must be \(1, 1, 16, 16\)",
+        ),
         ({"spec": dataclasses.replace(SPEC, sample_rate=2000)}, "sample_rate=2000: must be 4000"),
     ],
 )
@@ -533,7 +729,7 @@ def test_clips_that_do_not_go_are_refused_in_both_stages(changes, message):
 
 def test_a_part_that_is_not_given_is_missed():
     given = clips().replace(video=None)
-    with pytest.raises(ValueError, match="needs the picture"):
+    with pytest.raises(ValueError, match="the picture of each clip is needed"):
         model_of(direction="image_to_sound").sample(given, num_samples=1, generator=Streams(0, [0]))
 
 

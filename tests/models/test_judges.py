@@ -19,6 +19,7 @@ from soundsight.models.judges import (
     cut,
     draw_moments,
 )
+from soundsight.nn.augment import augment_maps
 from soundsight.nn.trunks import Hearing, hide_parts
 from soundsight.training.trainer import train
 
@@ -318,6 +319,46 @@ def test_a_seed_gives_the_same_judge_again(name, tmp_path):
         states.append((tmp_path / run / "weights.safetensors").read_bytes())
     assert states[0] == states[1]
     assert states[0] != states[2]
+
+
+# ---- Shifted pictures ----------------------------------------------------------------------------
+
+
+def shifting(**changes):
+    """A judge of pictures without dropout: all that is left to chance is the shift."""
+    torch.manual_seed(0)
+    return dataclasses.replace(KINDS["image"], dropout=0.0, **changes).build(SPEC)
+
+
+def test_pictures_are_shifted_in_training_each_frame_by_itself():
+    judge, clip, shown = shifting(shift=True), clips(2), []
+    judge.trunk.register_forward_pre_hook(lambda _, given: shown.append(given[0]))
+    loss_of(judge, clip, seed=5)
+    frames = augment_maps(clip.video.flatten(0, 1), torch.Generator().manual_seed(5))
+    assert torch.equal(shown[0].flatten(0, 1), frames)
+    assert shown[0].shape == clip.video.shape
+    assert not torch.equal(shown[0], clip.video)
+
+
+def test_shifts_are_for_training_alone():
+    clip = clips()
+    losses = [loss_of(shifting(shift=True), clip, seed=seed).total for seed in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+    plain = [loss_of(shifting(), clip, seed=seed).total for seed in (0, 1)]
+    assert plain[0] == plain[1] != losses[0]
+    judge, other = shifting(shift=True).eval(), shifting().eval()
+    assert loss_of(judge, clip, seed=0).total == loss_of(judge, clip, seed=1).total
+    assert loss_of(judge, clip).total == loss_of(other, clip).total
+    assert torch.equal(judge.logits(clip), other.logits(clip))
+    # Features that are asked for are never of shifted pictures.
+    assert torch.equal(judge.train().features(clip), shifting().features(clip))
+
+
+@pytest.mark.parametrize("part", ["audio", "video"])
+def test_only_single_pictures_are_shifted(part):
+    message = f"^shift=True of part='{part}': only an \"image\" is shifted$"
+    with pytest.raises(ValueError, match=message):
+        ClassifierConfig(part=part, shift=True).build(SPEC)
 
 
 # ---- Pitch ---------------------------------------------------------------------------------------

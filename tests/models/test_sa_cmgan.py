@@ -12,9 +12,9 @@ from torch import Generator, nn
 
 from soundsight.contract import Model, Streams
 from soundsight.media.clip import Clip, ClipSpec
+from soundsight.models import sa_cmgan
 from soundsight.models.sa_cmgan import (
     FIDELITY,
-    SIZES,
     Attention,
     Config,
     SameConv,
@@ -23,6 +23,9 @@ from soundsight.models.sa_cmgan import (
     generator_loss,
     map_widths,
 )
+from soundsight.nn.augment import augment_maps, vary
+from soundsight.nn.mismatch import wrong_partner
+from soundsight.nn.pairs import SIZES
 from soundsight.training.optim import OptimConfig
 from soundsight.training.trainer import Learner, TrainConfig
 
@@ -284,7 +287,7 @@ def test_encoders_learn_by_cross_entropy():
     model, clip = model_of().eval(), clips()
     ((_, loss),) = model.losses(clip, step=0, generator=seeded())
     expected = 0
-    for name, seen in (("image", 2 * clip.video[:, 0] - 1), ("sound", model.hear(clip))):
+    for name, seen in (("image", 2 * clip.video[:, 0] - 1), ("sound", model.maps(clip, "sound"))):
         shares = model.encoders[name].logits(seen).softmax(1)
         expected = expected - shares[torch.arange(6), clip.label].log().mean()
     assert loss.total.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -308,6 +311,107 @@ def test_mismatches_are_real_maps_of_another_class_with_the_same_condition(direc
     for row, label in zip(mismatch, clip.label, strict=True):
         (source,) = [j for j in range(6) if torch.equal(row, own[j])]
         assert clip.label[source] != label
+
+
+def test_a_batch_of_one_class_warns_and_teaches_what_it_can():
+    model, clip = model_of(), clips().replace(label=torch.full((6,), 2))
+    with pytest.warns(UserWarning, match="mismatch='class': no wrong partner among 6 clips"):
+        losses = dict(model.losses(clip, step=GAN, generator=seeded()))
+    assert list(losses) == ["discriminator", "generator"]
+    assert all(loss.total.isfinite() for loss in losses.values())
+    assert losses["discriminator"].terms["mismatch"] == 0
+
+
+# ---- Mode seeking --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_mode_seeking_is_of_two_noises_and_in_the_generators_step_alone(direction, monkeypatch):
+    model, clip, seen = model_of(direction=direction, mode_seeking=0.5), clips(), []
+    monkeypatch.setattr(
+        sa_cmgan, "mode_seeking_loss", lambda *args: seen.append(args) or args[0].mean()
+    )
+    drawn = []
+    model.generator.register_forward_pre_hook(lambda _, given: drawn.append(given))
+    losses = dict(model.losses(clip, step=GAN, generator=seeded()))
+    ((fake, other, z, z_other),) = seen
+    ((told, both),) = drawn
+    assert fake.shape == other.shape == model.maps(clip, model.made).shape
+    assert not torch.equal(fake, other)
+    torch.testing.assert_close(torch.cat([z, z_other]), both)
+    torch.testing.assert_close(told[:6], told[6:])
+    assert "mode_seeking" not in losses["discriminator"].terms
+    terms = losses["generator"].terms
+    total = terms["hinge"] + 0.5 * terms["mode_seeking"]
+    torch.testing.assert_close(losses["generator"].total, total)
+    plain = dict(model_of(direction=direction).losses(clip, step=GAN, generator=seeded()))
+    assert "mode_seeking" not in plain["generator"].terms
+
+
+# ---- Augmentation --------------------------------------------------------------------------------
+
+
+def all_losses(model, seed=0):
+    """Totals of the encoders' step and of both players', each with the same draws."""
+    totals = {}
+    for step in (0, GAN):
+        losses = model.losses(clips(), step=step, generator=seeded(seed))
+        totals |= {name: float(loss.total.detach()) for name, loss in losses}
+    return totals
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("fidelity", FIDELITY)
+def test_augmented_losses_differ_and_are_the_same_again(direction, fidelity):
+    kinds = {"direction": direction, "fidelity": fidelity}
+    plain, off, augmented, again, other = (
+        all_losses(model_of(**kinds, **options), seed)
+        for options, seed in (
+            ({}, 0), ({"augment": False}, 0), *(({"augment": True}, n) for n in (0, 0, 1))
+        )
+    )  # fmt: skip
+    assert plain == off
+    assert augmented == again
+    assert all(plain[name] != augmented[name] for name in plain)
+    assert augmented["encoders"] != other["encoders"]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_what_is_augmented_is_what_is_shown_and_nothing_else(direction, monkeypatch):
+    """With augmentations that change nothing, and draw nothing, the losses are the plain ones."""
+    shown, varied = [], []
+    monkeypatch.setattr(sa_cmgan, "augment_maps", lambda x, _: shown.append(x) or x)
+    monkeypatch.setattr(sa_cmgan, "vary", lambda x, part, _: varied.append((part, x)) or x)
+    model, clip = model_of(direction=direction, augment=True), clips()
+    assert all_losses(model) == all_losses(model_of(direction=direction))
+    real, fake, again = shown
+    assert torch.equal(real, model.maps(clip, model.made))
+    assert not fake.requires_grad
+    assert again.requires_grad
+    assert [part for part, _ in varied] == ["image", "sound"]
+    assert all(torch.equal(x, model.maps(clip, part)) for part, x in varied)
+
+
+def test_shifted_and_varied_by_the_draws():
+    model, clip, seen, encoded = model_of(augment=True), clips(), [], []
+    model.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    for name in ("image", "sound"):
+        trunk = model.encoders[name].to_features
+        trunk.register_forward_pre_hook(lambda _, given: encoded.append(given[0]))
+    phases_at(model, 0, clip)
+    draws = seeded()
+    for x, part in zip(encoded, ("image", "sound"), strict=True):
+        assert torch.equal(x, vary(model.maps(clip, part), part, draws))
+    steps = model.losses(clip, step=GAN, generator=(draws := seeded()))
+    next(steps)
+    mine = seeded()
+    torch.randn(6, 5, generator=mine)  # z.
+    wrong_partner(clip, "class", mine)
+    real = augment_maps(model.maps(clip, "image"), mine)
+    assert torch.equal(seen[0], real)
+    # A mismatch is one of the shifted ones; the condition is of what is given as it is.
+    assert all(any(torch.equal(x, y) for y in real) for x in seen[2])
+    assert torch.equal(encoded[-1], model.maps(clip, "sound"))
 
 
 # ---- Spectral norm -------------------------------------------------------------------------------
@@ -519,6 +623,18 @@ def test_the_condition_is_heard_and_nothing_else(direction, fidelity):
     assert torch.equal(turned, first.flip(0))
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_what_is_given_is_moved_to_the_model_first(direction, monkeypatch):
+    """Labels too: a clip that is moved gets other labels here, to be known by."""
+    moved = torch.arange(3) % 3 + 7
+    monkeypatch.setattr(Clip, "to", lambda clip, _: clip.replace(label=moved))
+    given = clips(3)
+    made = model_of(direction=direction).sample(
+        given, num_samples=2, generator=Streams(0, range(3))
+    )
+    assert torch.equal(made.label, moved.repeat_interleave(2))
+
+
 @pytest.fixture
 def vocoder(tmp_path):
     """A file that makes 500 samples of maps of 8 bins and 16 columns."""
@@ -542,7 +658,7 @@ def test_a_vocoder_takes_the_place_of_the_search(vocoder):
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_a_vocoder_that_does_not_go_is_refused_when_the_model_is_built(vocoder):
-    with pytest.raises(ValueError, match="is for direction='image_to_sound'"):
+    with pytest.raises(ValueError, match='is for direction="image_to_sound" alone'):
         model_of(vocoder=vocoder)
     with pytest.raises(ValueError, match="no such file"):
         model_of(direction="image_to_sound", vocoder=vocoder + "?")
@@ -557,7 +673,7 @@ def test_a_vocoder_that_does_not_go_is_refused_when_the_model_is_built(vocoder):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"frames": 2}, "frames=2 must be 1"),
+        ({"frames": 2}, "frames=2: pairs of a picture and a sound have 1 frame"),
         ({"size": 48}, r"size=48: .* one of \[16, 32, 64, 128\]"),
         ({"size": 8}, "size=8"),
     ],
@@ -570,14 +686,17 @@ def test_clips_that_it_cannot_make(spec, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"label": None}, "needs class labels"),
-        ({"label": torch.tensor([0, -1, 1, 2, 0, 1])}, "needs class labels"),
+        ({"label": None}, "class labels are needed: these clips have none"),
+        ({"label": torch.tensor([0, -1, 1, 2, 0, 1])}, "label -1: class labels are needed"),
         ({"label": torch.tensor([0, 3, 1, 2, 0, 1])}, "label 3: classes=3 allows 0 to 2"),
-        ({"video": None}, "needs the picture of each clip"),
-        ({"audio": None}, "needs the sound of each clip"),
+        ({"video": None}, "the picture of each clip is needed: these have none"),
+        ({"audio": None}, "the sound of each clip is needed: these have none"),
         ({"audio": torch.zeros(6, 400)}, "sounds of 400 samples"),
-        ({"spec": dataclasses.replace(SPEC, sample_rate=4000)}, "4000 Hz: .* 2000 Hz"),
-        ({"video": torch.zeros(6, 2, 1, 16, 16)}, r"\(2, 1, 16, 16\): .* \(1, 1, 16, 16\)"),
+        (
+            {"spec": dataclasses.replace(SPEC, sample_rate=4000)},
+            "sample_rate=4000: must be 2000, as in training",
+        ),
+        ({"video": torch.zeros(6, 2, 1, 16, 16)}, r"\(2, 1, 16, 16\) .* must be \(1, 1, 16, 16\)"),
     ],
 )
 @pytest.mark.parametrize("step", [0, GAN])
@@ -596,7 +715,7 @@ def test_a_batch_of_one_is_refused():
 )
 def test_what_is_given_must_be_there(direction, part):
     given = Clip(SPEC, label=torch.zeros(2, dtype=torch.long))
-    with pytest.raises(ValueError, match=f"needs the {part} of each clip"):
+    with pytest.raises(ValueError, match=f"the {part} of each clip is needed"):
         model_of(direction=direction).sample(given, num_samples=1, generator=Streams(0, [0, 1]))
 
 

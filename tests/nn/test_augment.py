@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from soundsight.nn import augment
-from soundsight.nn.augment import augment_audio, augment_video
+from soundsight.nn.augment import augment_audio, augment_maps, augment_video, vary
 
 VIDEO_SETS = [("color",), ("translation",), ("cutout",), augment.VIDEO]
 AUDIO_SETS = [("shift",), ("gain",), ("polarity",), augment.AUDIO]
@@ -137,6 +138,104 @@ def test_color_is_affine_per_clip_and_keeps_what_it_should():
     assert saturation.max() <= 2 + 1e-4
     assert saturation.mean().item() == pytest.approx(1, abs=0.1)
     assert contrast.mean().item() == pytest.approx(1, abs=0.06)
+
+
+# ---- Pictures and maps whose edges are repeated --------------------------------------------------
+
+
+def maps(batch=40, channels=2, height=24, width=16):
+    return torch.randn(batch, channels, height, width, generator=seeded(9))
+
+
+def shifts(before, after, most=(3, 2)):
+    """All (dy, dx) by which numpy makes `after` of `before`, repeating edges."""
+    high, wide = before.shape[-2:]
+    padded = np.pad(before.numpy(), ((0, 0), (most[0],) * 2, (most[1],) * 2), mode="edge")
+    found = []
+    for dy in range(-most[0], most[0] + 1):
+        for dx in range(-most[1], most[1] + 1):
+            top, left = most[0] + dy, most[1] + dx
+            if np.array_equal(padded[:, top : top + high, left : left + wide], after.numpy()):
+                found.append((dy, dx))
+    return found
+
+
+def test_maps_are_shifted_as_numpy_does_with_repeated_edges():
+    before = maps(120)
+    seen = set()
+    for one, moved in zip(before, augment_maps(before, seeded()), strict=True):
+        (by,) = shifts(one, moved)  # All channels alike.
+        seen.add(by)
+    assert {dy for dy, _ in seen} == {-3, -2, -1, 0, 1, 2, 3}
+    assert {dx for _, dx in seen} == {-2, -1, 0, 1, 2}
+
+
+def test_without_rows_bins_stay():
+    before = maps(60)
+    moved = augment_maps(before, seeded(), rows=False)
+    found = [shifts(*pair) for pair in zip(before, moved, strict=True)]
+    assert {by for (by,) in found} == {(0, dx) for dx in range(-2, 3)}
+    level = torch.arange(24.0)[:, None].expand(5, 1, -1, 16)
+    assert torch.equal(augment_maps(level, seeded(), rows=False), level)
+    assert not torch.equal(augment_maps(level, seeded()), level)
+
+
+def test_every_shift_is_equally_likely_and_each_map_has_its_own():
+    """Of 3000 equal maps, from what stands in the middle: its row's and its column's number."""
+    count = 3000
+    rows, columns = torch.arange(24.0)[:, None], torch.arange(16.0)
+    plane = torch.stack([rows.expand(-1, 16), columns.expand(24, -1)])
+    moved = augment_maps(plane.expand(count, -1, -1, -1), seeded())[:, :, 12, 8].long()
+    by = moved - torch.tensor([12, 8])
+    for axis, most in ((0, 3), (1, 2)):
+        values, counts = by[:, axis].unique(return_counts=True)
+        assert values.tolist() == [*range(-most, most + 1)]
+        p = 1 / (2 * most + 1)
+        assert (counts / count - p).abs().max() < 5 * (p * (1 - p) / count) ** 0.5
+    # Up and sideways are drawn apart: all pairs occur.
+    assert len(by.unique(dim=0)) == 7 * 5
+
+
+def test_gradients_pass_through_shifts():
+    """A shift is linear: <S x, w> is <x, S' w>, and S' w is the gradient."""
+    x = maps(6).double().requires_grad_()
+    weight = torch.cos(torch.arange(x.numel(), dtype=torch.float64)).view_as(x)
+    product = (augment_maps(x, seeded()) * weight).sum()
+    product.backward()
+    torch.testing.assert_close((x.grad * x).sum(), product)
+    # Each output has one input: what all of a map weighs stays, and edges count several times.
+    torch.testing.assert_close(x.grad.sum((2, 3)), weight.sum((2, 3)))
+
+
+def test_the_same_seed_shifts_alike():
+    once, twice, other = (augment_maps(maps(), seeded(seed)) for seed in (3, 3, 4))
+    assert torch.equal(once, twice)
+    assert not torch.equal(once, other)
+
+
+def test_pictures_that_vary_are_shifted_and_whole():
+    before = maps(30, channels=3, height=16)
+    assert torch.equal(vary(before, "image", seeded()), augment_maps(before, seeded()))
+
+
+def test_sounds_that_vary_keep_their_bins_and_hide_parts():
+    """Bin k of each map is k, but for a band and a span, which are the map's mean."""
+    level = torch.arange(24.0)[:, None].expand(50, 1, 24, 16)
+    varied = vary(level, "sound", seeded())
+    hidden = varied != level
+    assert (varied[hidden] == 11.5).all()
+    bands, spans = hidden.all(3).sum((1, 2)), hidden.all(2).sum((1, 2))
+    # At most an eighth, and a span as much longer as it is shifted into an edge.
+    assert 0 < bands.max() <= 3
+    assert 0 < spans.max() <= 2 + 2
+    for one, band, span in zip(hidden[:, 0], bands, spans, strict=True):
+        assert one.sum() == band * 16 + span * 24 - band * span
+    # Moments are moved.
+    before = maps(30, channels=1)
+    moved = vary(before, "sound", seeded())
+    same = (moved == before).flatten(1).float().mean(1)
+    assert (same < 0.5).any()
+    assert torch.equal(moved, vary(before, "sound", seeded()))
 
 
 # ---- Sounds --------------------------------------------------------------------------------------

@@ -39,7 +39,9 @@ def test_of_another_class_never_of_the_same():
 
 def test_a_batch_of_one_class_has_none():
     clip = batch([3] * 6)
-    index, valid = wrong_partner(clip, "class", Generator())
+    what = "^mismatch='class': no wrong partner among 6 clips; .* train.balance='class'$"
+    with pytest.warns(UserWarning, match=what):
+        index, valid = wrong_partner(clip, "class", Generator())
     assert not valid.any()
     assert index.tolist() == list(range(6))
 
@@ -89,7 +91,15 @@ def test_pose_without_plumbing():
         {0, 1, 2} - {i} if i < 3 else {3, 4, 5} - {i} for i in range(6)
     ]
     # One recording and no times: nothing is known to be apart.
-    assert partners(batch(source=[5] * 6), "pose")[1] == (False,) * 6
+    what = "^mismatch='pose': no wrong partner among 6 clips; .*a larger batch$"
+    with pytest.warns(UserWarning, match=what):
+        assert partners(batch(source=[5] * 6), "pose", draws=2)[1] == (False,) * 6
+
+
+def test_one_clip_with_a_partner_is_enough_for_no_warning():
+    index, valid = wrong_partner(batch([0, 0, 0, -1, -1, 1]), "class", Generator())
+    assert valid.tolist() == [True, True, True, False, False, True]
+    assert index[3:5].tolist() == [3, 4]
 
 
 def test_classes_need_labels():

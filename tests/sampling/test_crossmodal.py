@@ -22,6 +22,7 @@ from soundsight.recipes import Recipe
 from soundsight.sampling import Run, read_picture, read_sound, translate_data, translate_files
 from soundsight.sampling import crossmodal as translating
 from soundsight.sampling.crossmodal import choose_part, spread
+from soundsight.sampling.pictures import SOUND_TILES
 from soundsight.sampling.runs import check_samples_from
 from soundsight.training.trainer import TrainConfig
 
@@ -414,7 +415,14 @@ def test_many_pictures_are_laid_out_in_rows(files, tmp_path):
 def test_the_truth_stands_beside_the_runs_own_data(tmp_path):
     run = run_of({"audio"}, {"image"}, PAIRS)
     done = dict(translate_data(run, tmp_path, clips=2, samples=1))
-    assert list(done) == ["test_0006", "test_0019"]  # Of 26, one from the middle of each half.
+    # Of 26, one from the middle of each half.
+    assert list(done) == ["test_0006", "test_0019", "all clips"]
+    (grid,) = done["all clips"]
+    frame = next(av.open(str(grid)).decode(video=0)).to_ndarray(format="rgb24")
+    assert frame.shape == (2 * 64, 2 * 64, 3)  # Two rows of the truth and one sample.
+    truths = run.recipe.data.build(PAIRS, "test").clips([6, 19]).video[:, 0]
+    shown = torch.from_numpy(frame[::2, :64:2].copy()).unflatten(0, (2, 32)).movedim(3, 1) / 255
+    torch.testing.assert_close(shown, truths, atol=0.01, rtol=0)
     written = done["test_0019"]
     assert names(written) == ["sample_000.png", "given.wav", "truth.png", "samples.png"]
     truth = run.recipe.data.build(PAIRS, "test").clips([19])
@@ -429,11 +437,15 @@ def test_the_truth_stands_beside_the_runs_own_data(tmp_path):
 def test_a_model_of_both_directions_is_shown_in_both(tmp_path):
     run = run_of({"audio", "image"}, {"audio", "image"}, PAIRS)
     done = dict(translate_data(run, tmp_path, clips=1))
-    assert list(done) == ["test_0013_from_audio", "test_0013_from_image"]
+    assert list(done) == ["test_0013_from_audio", "test_0013_from_image", "all clips"]
+    assert names(done["all clips"]) == ["grid_from_image.png"]
+    frame = next(av.open(str(tmp_path / "grid_from_image.png")).decode(video=0))
+    assert (frame.width, frame.height) == (2 * 32 * (1 + 2 * SOUND_TILES), 2 * 32)
     assert names(done["test_0013_from_audio"])[0] == "sample_000.png"
     assert "truth.wav" in names(done["test_0013_from_image"])
     assert list(dict(translate_data(run, tmp_path, clips=1, give="image"))) == [
-        "test_0013_from_image"
+        "test_0013_from_image",
+        "all clips",
     ]
 
 

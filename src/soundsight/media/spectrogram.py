@@ -264,11 +264,10 @@ def inverse_mel(
     filters = mel_filterbank(
         sample_rate=sample_rate, n_fft=n_fft, n_mels=log_mel.shape[1], f_min=f_min, f_max=f_max
     ).to(log_mel.device)
-    target = torch.einsum("mf,bmk->bfk", filters, log_mel.exp())
-    gram = filters.T @ filters
+    target = filters.T @ log_mel.exp()
     power = target.clone()
     for _ in range(iterations):
-        made = torch.einsum("fi,bik->bfk", gram, power)
+        made = filters.T @ (filters @ power)
         power = power * target / made.clamp(min=torch.finfo(made.dtype).tiny)
     return power.sqrt()
 

@@ -7,22 +7,22 @@ fills in a missing half by the network (section "Dynamic multimodal classificati
 
 The paper's tables of layers, optimizers and weights of losses were not found: the sizes here are
 ours.  `fidelity="paper"` has the losses and the order of updates as published, and the networks of
-its time; `fidelity="fixed"` (1) has no batch statistics, (2) a spectrally normalized discriminator,
-(3) an L1 on the first hops as well, of which the paper's objective asks nothing but to look real.
+its time; `fidelity="fixed"` has (1) no batch statistics, (2) a spectrally normalized discriminator
+(3) that multiplies what it sees and hears, (4) an L1 on the first hops, too, which the paper leaves
+to the discriminator.
 
 A "pair" is a clip of one frame.  Inside, pictures and sounds are both square maps in [-1, 1].
 """
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor, nn
@@ -30,18 +30,27 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from soundsight.contract import Loss, Streams
 from soundsight.media.clip import Clip, ClipSpec
-from soundsight.nn.adversarial import real_loss, shares
+from soundsight.nn.adversarial import mode_seeking_loss, real_loss, shares
+from soundsight.nn.augment import vary
+from soundsight.nn.contrast import Product
 from soundsight.nn.dcgan import init_weights
 from soundsight.nn.log_mel import LogMel, resize
 from soundsight.nn.mismatch import masked_mean, wrong_partner
+from soundsight.nn.pairs import (
+    check_spec,
+    class_labels,
+    evaluating,
+    fitting_vocoder,
+    one_by_one,
+    pictures,
+    sound_maps,
+)
 
 FIDELITY: dict[str, dict[str, Any]] = {
-    "paper": {"norm": "batch", "spectral_norm": False, "lambda_hop1": 0.0},
-    "fixed": {"norm": "group", "spectral_norm": True, "lambda_hop1": 10.0},
+    "paper": {"norm": "batch", "spectral_norm": False, "join": "late", "lambda_hop1": 0.0},
+    "fixed": {"norm": "group", "spectral_norm": True, "join": "product", "lambda_hop1": 2.0},
 }
 """What each fidelity makes of the fields of `Config` that are None."""
-SIZES = (16, 32, 64, 128)
-"""Sides of pictures and maps, pixels."""
 PATHS = {
     "f_image": "rf_sound",  # A -> V -> A
     "r_image": "fr_sound",  # V -> V -> A
@@ -49,9 +58,12 @@ PATHS = {
     "f_sound": "rf_image",  # V -> A -> V
 }
 """Outputs of each path's two hops, by the paper's names, which end in what they show."""
-ROWS = 16
-"""Clips that go through the networks at a time while sampling."""
 Norm = Literal["batch", "group", "none"]
+
+
+def shows(name: str) -> str:
+    """What an output of a path is: "image" or "sound"."""
+    return name.split("_")[1]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -77,6 +89,11 @@ class Config:
     """Window of the spectrogram, samples."""
     hop_length: PositiveInt = 512
     """Samples from one window to the next."""
+    phase_steps: PositiveInt = 60
+    """Steps of Griffin and Lim's algorithm from generated maps to waveforms."""
+    vocoder: str = ""
+    """A TorchScript file that makes waveforms of decibels in its place, see
+    `soundsight.nn.log_mel.open_vocoder`; nothing: none."""
     mismatch: Literal["class", "pose"] = "class"
     """What a wrong partner is: of another class, or (not the paper's) of the same class at another
     moment."""
@@ -86,13 +103,21 @@ class Config:
     lambda_cons: NonNegativeFloat = 10.0
     """Weight of L_Cons, the mean L1 of an element, beside L_G's 1."""
     lambda_hop1: NonNegativeFloat | None = None
-    """Weight of the same L1 on the outputs of the first hops.  paper: 0; fixed: 10."""
+    """Weight of the same L1 on the outputs of the first hops.  paper: 0; fixed: 2."""
     generator_updates: PositiveInt = 2
     """K of Algorithm 1: updates of the generator for each of the discriminator."""
     norm: Literal["batch", "group"] | None = None
     """Norm of the generator's and the classifier's layers.  paper: batch; fixed: group."""
     spectral_norm: bool | None = None
     """paper: False, D has the norm of `norm`; fixed: True, in its place."""
+    join: Literal["late", "product"] | None = None
+    """How D joins what it sees and hears.  paper: late, convolutions of both; fixed: product, that
+    of a code of each, beside a linear layer."""
+    mode_seeking: NonNegativeFloat = 0.0
+    """Weight of the mode seeking loss, not the paper's: above 0, z changes what is generated."""
+    augment: bool = False
+    """For little data, not the paper's: vary what the paths begin with.  Not where the place in a
+    picture, or the moment, says something."""
     classifier_from: NonNegativeInt | None = None
     """Step at which the GAN is frozen and the classifier begins to learn; None: there is none."""
 
@@ -115,9 +140,7 @@ class Config:
 
 
 def widths(size: int, channels: int, most: int = 8) -> list[int]:
-    """Channels after each halving, down to 4 x 4; a ValueError if `size` is not of `SIZES`."""
-    if size not in SIZES:
-        raise ValueError(f"size={size}: CMCGAN needs pictures of one of {[*SIZES]} px")
+    """Channels after each halving, down to 4 x 4."""
     return [channels * min(2**level, most) for level in range(int(math.log2(size)) - 2)]
 
 
@@ -155,17 +178,18 @@ def decoder(code: int, inputs: list[int], colors: int, norm: Norm) -> nn.Sequent
 class Discriminator(nn.Module):
     """D: a picture and a sound's map to one logit, whether they are real and belong together."""
 
-    def __init__(self, colors: int, outputs: list[int], norm: Norm, *, spectral: bool) -> None:
+    def __init__(
+        self, colors: int, outputs: list[int], norm: Norm, *, spectral: bool, join: str
+    ) -> None:
         super().__init__()
         norm, both = "none" if spectral else norm, 2 * outputs[-1]
         self.see = nn.Sequential(*halvings(colors, outputs, norm))
         self.hear = nn.Sequential(*halvings(1, outputs, norm))
-        self.join = nn.Sequential(
-            nn.Conv2d(both, both, 1, bias=norm == "none"),
-            norm_layer(norm, both),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(both, 1, 4, bias=norm == "none"),
-        )
+        self.join: nn.Module = Product(outputs[-1])
+        if join == "late":
+            bias = norm == "none"
+            inner = nn.Conv2d(both, both, 1, bias=bias), norm_layer(norm, both), nn.LeakyReLU(0.2)
+            self.join = nn.Sequential(*inner, nn.Conv2d(both, 1, 4, bias=bias))
         self.apply(init_weights)
         for layer in list(self.modules()):
             if spectral and isinstance(layer, nn.Conv2d):
@@ -229,31 +253,6 @@ def pair_loss(
 # ---- The model -----------------------------------------------------------------------------------
 
 
-def shows(name: str) -> str:
-    """What an output of a path is: "image" or "sound"."""
-    return name.split("_")[1]
-
-
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Eval mode and no gradients for a while."""
-    training = net.training
-    net.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        net.train(training)
-
-
-def in_rows(network: Callable[..., Tensor], *inputs: Tensor | Clip) -> Tensor:
-    """Outputs for `ROWS` rows at a time, the last filled up: the same bits in any batch."""
-    count = len(inputs[0])
-    rows = torch.arange(-(-count // ROWS) * ROWS, device=inputs[0].device).clamp(max=count - 1)
-    parts = [network(*(x[part] for x in inputs)) for part in rows.split(ROWS)]
-    return torch.cat(parts)[:count].float()
-
-
 class CMCGAN(nn.Module):
     """Of a picture and its sound, make whichever is missing."""
 
@@ -263,11 +262,13 @@ class CMCGAN(nn.Module):
     def __init__(self, config: Config, spec: ClipSpec) -> None:
         super().__init__()
         c, self.config, self.spec = config, config, spec
-        if spec.frames != 1:
-            raise ValueError(f"frames={spec.frames}: CMCGAN makes pairs of 1 picture and its sound")
+        check_spec(spec)
+        if c.mode_seeking and c.ablation == "no_z":
+            raise ValueError(f'mode_seeking={c.mode_seeking:g} needs a z: ablation="no_z" has none')
         self.z, norm, colors = c.z * (c.ablation != "no_z"), c.choice("norm"), spec.channels
         outer, code = widths(spec.size, c.channels), c.feature + self.z
         self.mel = LogMel(spec, n_mels=c.n_mels, n_fft=c.n_fft, hop_length=c.hop_length)
+        self.vocoder = fitting_vocoder(c.vocoder, self.mel, wanted=True)
         parts = {
             "enc_sound": encoder(1, outer, c.feature, norm),  # EncA
             "enc_image": encoder(colors, outer, c.feature, norm),  # EncV
@@ -275,10 +276,10 @@ class CMCGAN(nn.Module):
             "dec_image": decoder(code, outer[::-1], colors, norm),  # DecV
         }
         self.generator = nn.ModuleDict(parts)
-        judged, spectral = widths(spec.size, c.channels, most=4), c.choice("spectral_norm")
-        self.discriminator = Discriminator(colors, judged, norm, spectral=spectral)
-        small = widths(spec.size, c.classifier_channels)
-        built = c.classifier_from is not None
+        judged, how = widths(spec.size, c.channels, most=4), {"join": c.choice("join")}
+        how["spectral"] = c.choice("spectral_norm")
+        self.discriminator = Discriminator(colors, judged, norm, **how)
+        small, built = widths(spec.size, c.classifier_channels), c.classifier_from is not None
         self.classifier = Classifier(colors, small, norm, c.classes) if built else None
 
     def phases(self) -> dict[str, nn.Module]:
@@ -288,33 +289,13 @@ class CMCGAN(nn.Module):
 
     # ---- What the networks see, and the paths through them ---------------------------------------
 
-    def part(self, clip: Clip, name: Literal["video", "audio"], length: int) -> Tensor:
-        """A part of clips; a ValueError if they have none, or are not of this model's spec."""
-        part = getattr(clip, name)
-        if part is None:
-            raise ValueError(f"CMCGAN needs {name}: these clips have none")
-        if clip.spec != self.spec or part.shape[1] != length:
-            have = f"{name} of length {part.shape[1]} in clips of {clip.spec}"
-            raise ValueError(f"{have}: this model knows {length} in {self.spec}")
-        return part
-
     def images(self, clip: Clip) -> Float[Tensor, "b c h w"]:
-        """Pictures in [-1, 1].  Raises: as `part`."""
-        return 2 * self.part(clip, "video", 1)[:, 0] - 1
+        """Pictures in [-1, 1].  Raises: as `pictures`."""
+        return pictures(clip, self.spec)
 
     def sounds(self, clip: Clip) -> Float[Tensor, "b 1 h w"]:
-        """Log-mel maps in [-1, 1], as large as the pictures.  Raises: as `part`."""
-        maps = self.mel(self.part(clip, "audio", self.spec.samples))
-        return resize(maps, self.spec.size, self.spec.size)
-
-    def labels(self, clip: Clip) -> Int64[Tensor, " b"]:
-        """Classes of clips; a ValueError if there are none, or one is not among `classes`."""
-        if clip.label is None:
-            raise ValueError("CMCGAN needs class labels: these clips have none")
-        if (outside := (clip.label < 0) | (clip.label >= self.config.classes)).any():
-            allowed = f"classes={self.config.classes} allows 0 to {self.config.classes - 1}"
-            raise ValueError(f"label={int(clip.label[outside][0])}: {allowed}")
-        return clip.label
+        """Log-mel maps in [-1, 1], as large as the pictures.  Raises: as `sound_maps`."""
+        return resize(sound_maps(clip, self.mel), self.spec.size, self.spec.size)
 
     def decode(
         self, part: str, code: Float[Tensor, "b d"], z: Generator | Tensor
@@ -350,13 +331,19 @@ class CMCGAN(nn.Module):
             made[PATHS[first]] = self.decode(shows(PATHS[first]), code, generator)
         return made
 
+    def varied(self, image: Tensor, sound: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """What the paths begin with."""
+        if not self.config.augment:
+            return image, sound
+        return vary(image, "image", generator), vary(sound, "sound", generator)
+
     # ---- Training: one iteration of Algorithm 1 --------------------------------------------------
 
     def losses(self, clip: Clip, *, step: int, generator: Generator) -> Iterator[tuple[str, Loss]]:
         """D once, the generator K times, each after its own forward pass; later the classifier.
 
         Raises:
-            ValueError: as `part` and `labels`; if no clip of the batch has a wrong partner in it.
+            ValueError: as `images`, `sounds` and `class_labels`.
         """
         c = self.config
         image, sound = self.images(clip), self.sounds(clip)
@@ -371,7 +358,7 @@ class CMCGAN(nn.Module):
         """-L_D = -L_Dw - L_Df, on five kinds of pairs; "standard_loss" has L_Df alone."""
         d = self.discriminator
         with torch.no_grad():
-            fake = self.paths(image, sound, generator, cross=True)
+            fake = self.paths(*self.varied(image, sound, generator), generator, cross=True)
         seen, heard = d.see(image), d.hear(sound)
         real = d.judge(seen, heard)
         others = {
@@ -383,12 +370,9 @@ class CMCGAN(nn.Module):
         if self.config.ablation != "standard_loss":
             by = self.config.mismatch
             if by == "class":
-                self.labels(clip)
-            whose_sound, valid = wrong_partner(clip, by, generator)
-            whose_image, _ = wrong_partner(clip, by, generator)
-            if not valid.any():
-                need = "take a larger batch, or train.balance='class'"
-                raise ValueError(f"mismatch={by!r}: none of {len(clip)} clips is wrong; {need}")
+                class_labels(clip, self.config.classes)
+            drawn = (wrong_partner(clip, by, generator) for _ in range(2))
+            (whose_sound, valid), (whose_image, _) = drawn
             others["w_sound"] = d.judge(seen, heard[whose_sound])
             others["w_image"] = d.judge(seen[whose_image], heard)
             terms["l_dw"] = pair_loss(real, others["w_sound"], others["w_image"], valid)
@@ -398,7 +382,8 @@ class CMCGAN(nn.Module):
     def g_loss(self, image: Tensor, sound: Tensor, generator: Generator) -> Loss:
         """-L_G + λ L_Cons: what crosses in the first hop looks real, what ends a path is right."""
         c, d, given = self.config, self.discriminator, {"image": image, "sound": sound}
-        made = self.paths(image, sound, generator)
+        begin = self.varied(image, sound, generator)
+        made = self.paths(*begin, generator)
         with torch.no_grad():
             seen, heard = d.see(image), d.hear(sound)
         terms = {
@@ -411,7 +396,21 @@ class CMCGAN(nn.Module):
             terms |= l1
             if weight:
                 total = total + weight * torch.stack([*l1.values()]).sum()
+        if c.mode_seeking:
+            seek = self.mode_seeking(*begin, generator)
+            terms |= seek
+            total = total + c.mode_seeking * torch.stack([*seek.values()]).sum()
         return Loss(total, terms)
+
+    def mode_seeking(self, image: Tensor, sound: Tensor, generator: Generator) -> dict[str, Tensor]:
+        """How little z changes F_Image and F_Sound."""
+        terms = {}
+        for part, other, given in (("image", "sound", sound), ("sound", "image", image)):
+            code = self.generator[f"enc_{other}"](given)
+            z = torch.randn(2 * len(code), self.z, generator=generator, device=code.device)
+            made = self.decode(part, code.repeat(2, 1), z).chunk(2)
+            terms[f"seek_f_{part}"] = mode_seeking_loss(*made, *z.chunk(2))
+        return terms
 
     # ---- Dynamic multimodal classification -------------------------------------------------------
 
@@ -420,7 +419,7 @@ class CMCGAN(nn.Module):
 
         The classifiers of one modality alone see real ones.
         """
-        network, labels = self.trained_classifier(), self.labels(clip)
+        network, labels = self.trained_classifier(), class_labels(clip, self.config.classes)
         with evaluating(self.generator):
             fake = self.paths(image, sound, generator, cross=True)
         chance = torch.rand(len(image), 1, 1, 1, generator=generator, device=image.device)
@@ -450,9 +449,9 @@ class CMCGAN(nn.Module):
         network, clip = self.trained_classifier(), clip.to(self.mel.low_db.device)
         fill = partial(self.translate, clip, num_samples=1, streams=generator)
         with evaluating(self):
-            image = fill(to="image") if clip.video is None else in_rows(self.images, clip)
-            sound = fill(to="sound") if clip.audio is None else in_rows(self.sounds, clip)
-            return in_rows(network, image, sound)
+            image = fill(to="image") if clip.video is None else one_by_one(self.images, clip)
+            sound = fill(to="sound") if clip.audio is None else one_by_one(self.sounds, clip)
+            return one_by_one(network, image, sound)
 
     def classify_columns(self, clip: Clip, generator: Streams) -> dict[str, Float[Tensor, "b k"]]:
         """Logits by the columns of the paper's table: V, A, V-A, GV-A and GA-V.
@@ -462,8 +461,8 @@ class CMCGAN(nn.Module):
         """
         network, clip = self.trained_classifier(), clip.to(self.mel.low_db.device)
         with evaluating(self):
-            v = in_rows(network.image, in_rows(self.images, clip))
-            a = in_rows(network.sound, in_rows(self.sounds, clip))
+            v = one_by_one(network.image, one_by_one(self.images, clip))
+            a = one_by_one(network.sound, one_by_one(self.sounds, clip))
         pairs = {"V-A": clip, "GV-A": clip.replace(video=None), "GA-V": clip.replace(audio=None)}
         return {"V": v, "A": a} | {name: self.classify(x, generator) for name, x in pairs.items()}
 
@@ -472,10 +471,10 @@ class CMCGAN(nn.Module):
     def translate(self, clip: Clip, *, to: str, num_samples: int, streams: Streams) -> Tensor:
         """Maps in [-1, 1] of the "image" or "sound" that clips lack, sample index fastest."""
         part, read = ("sound", self.sounds) if to == "image" else ("image", self.images)
-        code = in_rows(lambda rows: self.generator[f"enc_{part}"](read(rows)), clip)
+        code = one_by_one(lambda rows: self.generator[f"enc_{part}"](read(rows)), clip)
         code = code.repeat_interleave(num_samples, dim=0)
         z = streams.normal(num_samples, self.z).to(code)
-        return in_rows(lambda *rows: self.decode(to, *rows), code, z)
+        return one_by_one(lambda *rows: self.decode(to, *rows), code, z)
 
     def sample(self, given: Clip, *, num_samples: int, generator: Streams) -> Clip:
         """The picture or the sound that clips lack, alone, `num_samples` times each.
@@ -495,5 +494,6 @@ class CMCGAN(nn.Module):
             if given.video is None:
                 image = make(to="image")
                 return Clip(self.spec, video=(image[:, None] + 1) / 2, label=label)
-            maps = make(to="sound")
-            return Clip(self.spec, audio=self.mel.inverse(maps), label=label)
+            maps, steps = make(to="sound"), self.config.phase_steps
+            audio = self.mel.inverse(maps, iterations=steps, vocoder=self.vocoder)
+            return Clip(self.spec, audio=audio, label=label)

@@ -14,7 +14,7 @@ wrong and a generated one.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -27,11 +27,22 @@ from torch import Generator, Tensor, nn
 
 from soundsight.contract import Loss, Streams
 from soundsight.media.clip import Clip, ClipSpec
-from soundsight.nn.adversarial import fake_loss, kaiming, real_loss
+from soundsight.nn.adversarial import fake_loss, kaiming, mode_seeking_loss, real_loss
+from soundsight.nn.augment import augment_maps, vary
+from soundsight.nn.contrast import MatchingEncoder
 from soundsight.nn.dcgan import init_weights
 from soundsight.nn.gan_cls import SIDE, ConditionalGenerator, MatchingDiscriminator, doublings
-from soundsight.nn.log_mel import LogMel, open_vocoder, resize
+from soundsight.nn.log_mel import LogMel, resize
 from soundsight.nn.mismatch import masked_mean, wrong_partner
+from soundsight.nn.pairs import (
+    check_spec,
+    class_labels,
+    evaluating,
+    fitting_vocoder,
+    one_by_one,
+    pictures,
+    sound_maps,
+)
 from soundsight.nn.penalty import r1_penalty
 from soundsight.nn.residual import ResidualEncoder
 
@@ -42,15 +53,13 @@ FIDELITY: dict[str, dict[str, Any]] = {
     },
     "fixed": {
         "encoder_net": "residual", "l2": 1e-4, "normalize": True, "extra_layers": False,
-        "batch_norm": False, "r1": 1.0, "init": "kaiming",
+        "batch_norm": False, "r1": 0.1, "init": "kaiming",
     },
 }  # fmt: skip
 """What each fidelity makes of the fields of `Config` that are None."""
 
-SIZES, MELS = (16, 32, 64, 128), (64, 128, 256)
-"""Sides of pictures, and bins of sound maps, that the networks can make."""
-ROWS = 16
-"""Rows encoded and generated at a time."""
+MELS = (64, 128, 256)
+"""Bins of sound maps that the networks can make."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -62,8 +71,9 @@ class Config:
     """`paper`: as published; `fixed`: as it trains well."""
     direction: Literal["sound_to_image", "image_to_sound"] = "sound_to_image"
     """S2I or I2S."""
-    encoder: Literal["classifier", "autoencoder"] = "classifier"
-    """What φ is learned for: to tell classes, or (S2I-A, sounds alone) to restore the map."""
+    encoder: Literal["classifier", "autoencoder", "matcher"] = "classifier"
+    """What φ is learned for: to tell classes, or (S2I-A, sounds alone) to restore the map, or (not
+    the paper's) to find the pair's other part among those of the batch."""
     mismatch: Literal["class", "pose", "none"] = "class"
     """Wrong data: of another class, of the same class at another moment, or (S2I-N) none."""
     classes: PositiveInt = 13
@@ -96,11 +106,16 @@ class Config:
     batch_norm: bool | None = None
     """Batch norm in the discriminator.  paper: True; fixed: False, as R1 needs."""
     r1: NonNegativeFloat | None = None
-    """γ of R1 on real data.  paper: 0; fixed: 1."""
+    """γ of R1 on real data.  paper: 0; fixed: 0.1."""
     r1_every: PositiveInt = 16
     """Steps between R1 penalties, which are that much larger."""
     init: Literal["dcgan", "kaiming"] | None = None
     """The discriminator's first weights, N(0, 0.02) or Kaiming's.  paper: dcgan; fixed: kaiming."""
+    mode_seeking: NonNegativeFloat = 0.0
+    """Weight of the mode seeking loss, not the paper's: above 0, z changes what is generated."""
+    augment: bool = False
+    """For little data, not the paper's: shift all that the discriminator sees, and vary what the
+    encoder learns from.  Not where the place in a picture, or the moment, says something."""
     n_mels: PositiveInt = 128
     """Mel bins of sound maps; I2S: 64, 128 or 256."""
     n_fft: PositiveInt = 2048
@@ -291,9 +306,11 @@ class CrossmodalGAN(nn.Module):
         self.shape = picture if self.to_image else made
         """Channels, height and width of what is generated."""
         given = heard if self.to_image else picture
-        self.encoders: ClassifierEncoder | AutoencoderEncoder
+        self.encoders: ClassifierEncoder | AutoencoderEncoder | MatchingEncoder
         if c.encoder == "autoencoder":
             self.encoders = AutoencoderEncoder(*heard[1:], c.encoding)
+        elif c.encoder == "matcher":
+            self.encoders = MatchingEncoder(given[0], self.shape[0], c.encoder_widths, c.encoding)
         else:
             self.encoders = ClassifierEncoder(given, c)
         sizes: dict[str, Any] = {"encoding": c.encoding, "condition": c.condition}
@@ -310,27 +327,18 @@ class CrossmodalGAN(nn.Module):
             kaiming(self.discriminator)
         else:
             self.discriminator.apply(first)
-        self.vocoder = None
-        if c.vocoder:
-            self.vocoder = open_vocoder(c.vocoder)
-            with torch.device("cpu"):
-                self.vocoder(torch.zeros(heard), spec.samples)
+        self.vocoder = fitting_vocoder(c.vocoder, self.log_mel, wanted=not self.to_image)
 
     def _check(self) -> None:
         """Raise a ValueError if these clips, or these choices, do not go."""
-        c, spec = self.config, self.spec
-        if spec.frames != 1:
-            raise ValueError(f"frames={spec.frames}: pairs of a picture and a sound have 1 frame")
-        if spec.size not in SIZES:
-            raise ValueError(f"size={spec.size}: pictures must have one of {SIZES} px")
+        c = self.config
+        check_spec(self.spec)
         if not self.to_image and c.n_mels not in MELS:
             raise ValueError(f"n_mels={c.n_mels}: generated sound maps have one of {MELS} bins")
         if not self.to_image and c.encoder == "autoencoder":
             raise ValueError(
                 'encoder="autoencoder" is for sounds: direction="sound_to_image" alone'
             )
-        if self.to_image and c.vocoder:
-            raise ValueError(f'vocoder={c.vocoder!r} is for direction="image_to_sound" alone')
         if c.choice("r1") and c.choice("batch_norm"):
             raise ValueError(f"r1={c.choice('r1'):g} needs batch_norm=False: single gradients")
 
@@ -345,44 +353,15 @@ class CrossmodalGAN(nn.Module):
 
     # ---- What the networks see -------------------------------------------------------------------
 
-    def heard(self, clip: Clip) -> Float[Tensor, "b 1 f k"]:
-        """Log-mel maps.  Raises a ValueError without sounds of the right rate and length."""
-        if clip.audio is None:
-            raise ValueError("crossmodal_gan needs the sound of these clips: they have none")
-        if (rate := clip.spec.sample_rate) != self.spec.sample_rate:
-            raise ValueError(f"sample_rate={rate}: must be {self.spec.sample_rate}, as in training")
-        return self.log_mel(clip.audio)
-
-    def seen(self, clip: Clip) -> Float[Tensor, "b c h w"]:
-        """Pictures, in [-1, 1].  Raises a ValueError without pictures of the right size."""
-        if clip.video is None:
-            raise ValueError("crossmodal_gan needs the picture of these clips: they have none")
-        want = (1, self.spec.channels, self.spec.size, self.spec.size)
-        if (have := tuple(clip.video.shape[1:])) != want:
-            raise ValueError(f"video of {have} (frames, channels, height, width): must be {want}")
-        return 2 * clip.video[:, 0] - 1
-
     def given(self, clip: Clip) -> Float[Tensor, "b c h w"]:
-        """What is encoded.  Raises: as `heard` or `seen`."""
-        return self.heard(clip) if self.to_image else self.seen(clip)
+        """What is encoded.  Raises: as `sound_maps` or `pictures`."""
+        return sound_maps(clip, self.log_mel) if self.to_image else pictures(clip, self.spec)
 
     def real(self, clip: Clip) -> Float[Tensor, "b c h w"]:
-        """What the discriminator takes for real.  Raises: as `seen` or `heard`."""
-        return self.seen(clip) if self.to_image else resize(self.heard(clip), *self.shape[1:])
-
-    def labels(self, clip: Clip) -> Int64[Tensor, " b"]:
-        """Classes of the clips.
-
-        Raises:
-            ValueError: if they have none, or one is not among the model's.
-        """
-        if clip.label is None:
-            raise ValueError("crossmodal_gan needs class labels: these clips have none")
-        low, high = int(clip.label.min()), int(clip.label.max())
-        if low < 0 or high >= self.config.classes:
-            bad, classes = low if low < 0 else high, self.config.classes
-            raise ValueError(f"label {bad}: must be 0 to {classes - 1}, as classes={classes}")
-        return clip.label
+        """What the discriminator takes for real.  Raises: as `pictures` or `sound_maps`."""
+        if self.to_image:
+            return pictures(clip, self.spec)
+        return resize(sound_maps(clip, self.log_mel), *self.shape[1:])
 
     # ---- Training: one iteration -----------------------------------------------------------------
 
@@ -395,22 +374,40 @@ class CrossmodalGAN(nn.Module):
         given = self.given(clip)
         if step < self.config.encoder_steps:
             self.encoders.train(self.training)
-            yield "encoders", self.encoder_loss(given, clip, step)
+            yield "encoders", self.encoder_loss(given, clip, step, generator)
             return
         phi, x = self.encode(given), self.real(clip)
-        z = torch.randn(len(clip), self.config.z, generator=generator, device=x.device)
-        fake = self.generator(phi, z)
+        pairs = 2 if self.config.mode_seeking else 1  # Of the same φ, with two z.
+        z = torch.randn(pairs * len(clip), self.config.z, generator=generator, device=x.device)
+        made = self.generator(phi.repeat(pairs, 1), z)
+        fake = made[: len(clip)]
         loss = self.discriminators_loss(x, fake.detach(), phi, clip, step, generator)
         yield "discriminator", loss
 
-        bce = generator_loss(self.discriminator(fake, phi))
-        yield "generator", Loss(bce, {"bce": bce})
+        bce = generator_loss(self.discriminator(self.shifted(fake, generator), phi))
+        total, terms = bce, {"bce": bce}
+        if self.config.mode_seeking:
+            terms["mode_seeking"] = mode_seeking_loss(fake, made[len(clip) :], *z.chunk(2))
+            total = bce + self.config.mode_seeking * terms["mode_seeking"]
+        yield "generator", Loss(total, terms)
 
-    def encoder_loss(self, given: Float[Tensor, "b c h w"], clip: Clip, step: int) -> Loss:
-        """A classifier's, or that of the autoencoder's stack whose turn it is."""
+    def shifted(
+        self, x: Float[Tensor, "b c h w"], generator: Generator
+    ) -> Float[Tensor, "b c h w"]:
+        """What the discriminator is shown of data, real or generated."""
+        return augment_maps(x, generator) if self.config.augment else x
+
+    def encoder_loss(
+        self, given: Float[Tensor, "b c h w"], clip: Clip, step: int, generator: Generator
+    ) -> Loss:
+        """A classifier's, a matcher's, or that of the autoencoder's stack whose turn it is."""
+        if self.config.augment:
+            given = vary(given, "sound" if self.to_image else "image", generator)
+        if isinstance(self.encoders, MatchingEncoder):
+            return self.encoders.loss(given, self.real(clip))
         if isinstance(self.encoders, AutoencoderEncoder):
             return self.encoders.loss(given, 4 * step // self.config.encoder_steps)
-        return self.encoders.loss(given, self.labels(clip))
+        return self.encoders.loss(given, class_labels(clip, self.config.classes))
 
     @torch.no_grad()
     def encode(self, given: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
@@ -431,12 +428,13 @@ class CrossmodalGAN(nn.Module):
         """Equations 4 to 7; wrong data are those of other clips of the batch, the φ is kept."""
         c, net = self.config, self.discriminator
         gamma = c.choice("r1") if step % c.r1_every == 0 else 0.0
+        x, fake = (self.shifted(part, generator) for part in (x, fake))
         x = x.detach().requires_grad_(gamma > 0)
         looked = net.look(x)
         right, made, wrong, valid = net.score(looked, phi), net(fake, phi), None, None
         if c.mismatch != "none":
             if c.mismatch == "class":
-                self.labels(clip)
+                class_labels(clip, c.classes)
             partner, valid = wrong_partner(clip, c.mismatch, generator)
             wrong = net.score(looked[partner], phi)
         loss = discriminator_loss(right, wrong, made, valid)
@@ -450,13 +448,12 @@ class CrossmodalGAN(nn.Module):
 
     # ---- Sampling --------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def generate_maps(
         self, given: Clip, *, num_samples: int, generator: Streams
     ) -> Float[Tensor, "m c h w"]:
         """What the generator makes, in [-1, 1]: pictures, or log-mel maps low frequencies first.
 
-        Always `ROWS` rows at a time, the last filled up: the same to the bit in any batch.
+        One at a time: the same to the bit in any batch.
 
         Args:
             given: clips with the part that the model takes.
@@ -466,13 +463,11 @@ class CrossmodalGAN(nn.Module):
         Raises:
             ValueError: if the given part is not there or of another size.
         """
-        z, training = generator.normal(num_samples, self.config.z).to(given.device), self.training
-        self.eval()
-        try:
-            phi = in_rows(lambda rows: self.encode(self.given(rows)), given)
-            return in_rows(self.generator, phi.repeat_interleave(num_samples, 0), z).float()
-        finally:
-            self.train(training)
+        given = given.to(next(self.parameters()).device)
+        z = generator.normal(num_samples, self.config.z).to(given.device)
+        with evaluating(self):
+            phi = one_by_one(lambda row: self.encode(self.given(row)), given)
+            return one_by_one(self.generator, phi.repeat_interleave(num_samples, 0), z)
 
     def sample(self, given: Clip, *, num_samples: int, generator: Streams) -> Clip:
         """Draw `num_samples` pictures or sounds for each given clip; a label comes along.
@@ -480,6 +475,7 @@ class CrossmodalGAN(nn.Module):
         Raises:
             ValueError: as `generate_maps`.
         """
+        given = given.to(next(self.parameters()).device)
         made = self.generate_maps(given, num_samples=num_samples, generator=generator)
         label = None if given.label is None else given.label.repeat_interleave(num_samples)
         if self.to_image:
@@ -487,10 +483,3 @@ class CrossmodalGAN(nn.Module):
         steps = self.config.phase_steps
         audio = self.log_mel.inverse(made, iterations=steps, vocoder=self.vocoder)
         return Clip(self.spec, audio=audio, label=label)
-
-
-def in_rows(f: Callable[..., Tensor], *inputs: Clip | Tensor) -> Float[Tensor, "b ..."]:
-    """`f` of `ROWS` rows at a time, the last one repeated to fill up."""
-    count = len(inputs[0])
-    rows = torch.arange(-(-count // ROWS) * ROWS, device=inputs[0].device).clamp(max=count - 1)
-    return torch.cat([f(*(x[part] for x in inputs)) for part in rows.split(ROWS)])[:count]

@@ -25,6 +25,7 @@ from torch import Generator, Tensor, nn
 from soundsight.contract import Loss
 from soundsight.media.clip import Clip, ClipSpec
 from soundsight.media.pitch import pitch_track
+from soundsight.nn.augment import augment_maps
 from soundsight.nn.trunks import Hearing, PictureTrunk, SoundTrunk, hide_parts
 
 PITCHES = 61
@@ -60,6 +61,8 @@ class ClassifierConfig:
     """Share of the features hidden from the last layer in training."""
     augment: bool = True
     """SpecAugment in training: a band and a span of the spectrogram are hidden."""
+    shift: bool = False
+    """Shift single pictures by up to an eighth of their sides in training."""
 
     def build(self, spec: ClipSpec) -> "Classifier":
         """The judge with fresh weights for clips of this spec.
@@ -134,6 +137,8 @@ class Classifier(nn.Module):
 
     def __init__(self, c: ClassifierConfig, spec: ClipSpec) -> None:
         super().__init__()
+        if c.shift and c.part != "image":
+            raise ValueError(f'shift=True of part={c.part!r}: only an "image" is shifted')
         if c.target == "pitch" and c.part != "audio":
             raise ValueError(f'target="pitch" of part={c.part!r}: only "audio" has a pitch')
         self.config, self.spec = c, spec
@@ -166,7 +171,10 @@ class Classifier(nn.Module):
             if generator is not None and self.config.augment and self.training:
                 spectrogram = hide_parts(spectrogram, generator)
             return self.to_features(self.trunk(spectrogram))
-        maps = self.trunk(_part(clip, "video", self.spec, self.part))
+        video = _part(clip, "video", self.spec, self.part)
+        if generator is not None and self.config.shift and self.training:
+            video = augment_maps(video.flatten(0, 1), generator).unflatten(0, video.shape[:2])
+        maps = self.trunk(video)
         return self.to_features(maps.mean((3, 4)))
 
     def pitches(self, clip: Clip, steps: int) -> Int64[Tensor, "b l"]:

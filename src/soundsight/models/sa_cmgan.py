@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
-from pydantic import ConfigDict, NonNegativeInt, PositiveInt
+from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor, nn
 from torch.nn.utils import parametrize
@@ -28,9 +28,19 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from soundsight.contract import Loss, Streams
 from soundsight.media.clip import Clip, ClipSpec
-from soundsight.nn.adversarial import shares
-from soundsight.nn.log_mel import LogMel, open_vocoder, resize
+from soundsight.nn.adversarial import mode_seeking_loss, shares
+from soundsight.nn.augment import augment_maps, vary
+from soundsight.nn.log_mel import LogMel, resize
 from soundsight.nn.mismatch import masked_mean, wrong_partner
+from soundsight.nn.pairs import (
+    check_spec,
+    class_labels,
+    evaluating,
+    fitting_vocoder,
+    one_by_one,
+    pictures,
+    sound_maps,
+)
 
 FIDELITY: dict[str, dict[str, Any]] = {
     "paper": {
@@ -44,7 +54,6 @@ FIDELITY: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """What each fidelity makes of the fields of `Config` that are None."""
 
-SIZES = (16, 32, 64, 128)
 SLOPE = 0.2
 """Negative slope of every LeakyReLU."""
 PARTS = {"sound_to_image": ("sound", "image"), "image_to_sound": ("image", "sound")}
@@ -87,15 +96,22 @@ class Config:
     fixed: False, they are in eval mode."""
     discriminator_every: PositiveInt | None = None
     """Steps of the generator for one of the discriminator.  paper: 2; fixed: 1."""
+    mode_seeking: NonNegativeFloat = 0.0
+    """Weight of the mode seeking loss, not the paper's: above 0, z changes what is generated."""
+    augment: bool = False
+    """For little data, not the paper's: shift all that the discriminator sees, and vary what the
+    encoder learns from.  Not where the place in a picture, or the moment, says something."""
     n_mels: PositiveInt = 128
     """Mel bins of a sound's map, before it is resized to S x S."""
     n_fft: PositiveInt = 2048
     """Window of the map, samples."""
     hop_length: PositiveInt = 512
     """Samples from one window to the next."""
+    phase_steps: PositiveInt = 60
+    """Steps of Griffin and Lim's algorithm from generated maps to waveforms."""
     vocoder: str = ""
-    """image_to_sound: a TorchScript file that makes waveforms of decibels in the place of Griffin
-    and Lim's algorithm, see `soundsight.nn.log_mel.open_vocoder`; nothing: none."""
+    """image_to_sound: a TorchScript file that makes waveforms of decibels in its place, see
+    `soundsight.nn.log_mel.open_vocoder`; nothing: none."""
     encoder_steps: NonNegativeInt = 8000
     """Steps in which the encoders alone are trained, before all others."""
 
@@ -120,15 +136,10 @@ class Config:
 def map_widths(size: int, channels: int) -> list[int]:
     """Channels after each halving of a map of side `size`, down to 4 x 4: C, 2 C, 4 C, at most 8 C.
 
-    Raises:
-        ValueError: if the networks cannot make such maps.
-
     Example:
         >>> map_widths(64, 64)
         [64, 128, 256, 512]
     """
-    if size not in SIZES:
-        raise ValueError(f"size={size}: SA-CMGAN makes pictures of one of {[*SIZES]} px")
     return [channels * min(2**level, 8) for level in range((size // 4).bit_length() - 1)]
 
 
@@ -334,19 +345,13 @@ class SACMGAN(nn.Module):
 
     def __init__(self, config: Config, spec: ClipSpec) -> None:
         super().__init__()
-        if spec.frames != 1:
-            raise ValueError(f"frames={spec.frames} must be 1: SA-CMGAN pairs a sound with a still")
+        check_spec(spec)
         c, self.config, self.spec = config, config, spec
         self.given, self.made = PARTS[c.direction]
         names = {"sound": "audio", "image": "image"}
         self.takes, self.makes = frozenset({names[self.given]}), frozenset({names[self.made]})
         self.log_mel = LogMel(spec, n_mels=c.n_mels, n_fft=c.n_fft, hop_length=c.hop_length)
-        self.vocoder = open_vocoder(c.vocoder) if c.vocoder else None
-        if self.vocoder is not None:
-            if self.made == "image":
-                raise ValueError(f"vocoder={c.vocoder!r} is for direction='image_to_sound'")
-            with torch.device("cpu"):  # Does it fit?
-                self.vocoder(torch.zeros(1, c.n_mels, self.log_mel.columns), spec.samples)
+        self.vocoder = fitting_vocoder(c.vocoder, self.log_mel, wanted=self.made == "sound")
         colors = {"image": spec.channels, "sound": 1}
         self.encoders = nn.ModuleDict({k: Encoder(c, colors[k], spec.size) for k in colors})
         self.generator = ConditionalGenerator(c, colors[self.made], spec.size)
@@ -365,50 +370,15 @@ class SACMGAN(nn.Module):
 
     # ---- What the networks see -------------------------------------------------------------------
 
-    def see(self, clip: Clip) -> Float[Tensor, "b c h w"]:
-        """The pictures of clips, in [-1, 1].
-
-        Raises:
-            ValueError: if there are none, or they are not as those of the model's spec.
-        """
-        if clip.video is None:
-            raise ValueError("SA-CMGAN needs the picture of each clip: these have none")
-        have, want = tuple(clip.video.shape[1:]), (1, self.spec.channels, *2 * [self.spec.size])
-        if have != want:
-            raise ValueError(f"pictures of (t, c, h, w) = {have}: this model was made for {want}")
-        return 2 * clip.video[:, 0] - 1
-
-    @torch.no_grad()
-    def hear(self, clip: Clip) -> Float[Tensor, "b 1 h w"]:
-        """Log-mel maps of the sounds of clips, resized to S x S.
-
-        Raises:
-            ValueError: if there are none, or they have another rate or length than the model's.
-        """
-        if clip.audio is None:
-            raise ValueError("SA-CMGAN needs the sound of each clip: these have none")
-        if clip.spec.sample_rate != self.spec.sample_rate:
-            rates = f"{clip.spec.sample_rate} Hz: this model was made for {self.spec.sample_rate}"
-            raise ValueError(f"sounds at {rates} Hz")
-        return resize(self.log_mel(clip.audio), self.spec.size, self.spec.size)
-
     def maps(self, clip: Clip, name: str) -> Float[Tensor, "b c h w"]:
-        """The "sound" or the "image" of clips."""
-        return self.see(clip) if name == "image" else self.hear(clip)
-
-    def labels(self, clip: Clip) -> Int64[Tensor, " b"]:
-        """The class of each clip.
+        """The "sound" or the "image" of clips, in [-1, 1]; sounds are log-mel maps of S x S.
 
         Raises:
-            ValueError: if a clip has none, or one that the model does not know.
+            ValueError: if there are none, or they are not as the model's spec says.
         """
-        classes = self.config.classes
-        if clip.label is None or (clip.label < 0).any():
-            raise ValueError("SA-CMGAN needs class labels: there are clips without")
-        if (clip.label >= classes).any():
-            label = int(clip.label.max())
-            raise ValueError(f"label {label}: classes={classes} allows 0 to {classes - 1}")
-        return clip.label
+        if name == "image":
+            return pictures(clip, self.spec)
+        return resize(sound_maps(clip, self.log_mel), self.spec.size, self.spec.size)
 
     # ---- Training: one iteration -----------------------------------------------------------------
 
@@ -416,41 +386,56 @@ class SACMGAN(nn.Module):
         """The encoders alone; from step `encoder_steps` on the discriminator and the generator.
 
         Raises:
-            ValueError: as `see`, `hear` and `labels`, or if the batch is a single clip.
+            ValueError: as `maps` and `class_labels`, or if the batch is a single clip.
         """
-        c, label = self.config, self.labels(clip)
+        c, label = self.config, class_labels(clip, self.config.classes)
         if len(clip) < 2:
             raise ValueError("a batch of 1: SA-CMGAN needs at least 2, as it normalizes by batches")
         first = step < c.encoder_steps
         self.encoders.train(self.training and (first or c.choice("drifting_norms")))
         if first:
-            yield "encoders", self.encoders_loss(clip, label)
+            yield "encoders", self.encoders_loss(clip, label, generator)
             return
 
         real = self.maps(clip, self.made)
         with torch.no_grad():
             told = self.encoders[self.given](self.maps(clip, self.given))
-        z = torch.randn(len(clip), c.z, generator=generator, device=clip.device)
-        fake = self.generator(told, z)
+        pairs = 2 if c.mode_seeking else 1  # Of the same condition, with two z.
+        z = torch.randn(pairs * len(clip), c.z, generator=generator, device=clip.device)
+        both = self.generator(told.repeat(pairs, 1), z)
+        fake = both[: len(clip)]
 
         if (step - c.encoder_steps) % c.choice("discriminator_every") == 0:
             partner, valid = wrong_partner(clip, "class", generator)
-            shown = {"real": real, "fake": fake.detach(), "mismatch": real[partner]}
+            real, made = self.shifted(real, generator), self.shifted(fake.detach(), generator)
+            shown = {"real": real, "fake": made, "mismatch": real[partner]}
             said = self.judged(shown, told)
             total = discriminator_loss(**said, valid=valid)
             right = shares(said["real"], {"fake": said["fake"]})
             right["mismatch"] = masked_mean((said["mismatch"] < 0).float(), valid)
             yield "discriminator", Loss(total, {"hinge": total} | right)
 
-        total = generator_loss(self.judged({"fake": fake}, told)["fake"])
-        yield "generator", Loss(total, {"hinge": total})
+        made = self.shifted(fake, generator)
+        terms = {"hinge": generator_loss(self.judged({"fake": made}, told)["fake"])}
+        total = terms["hinge"]
+        if c.mode_seeking:
+            terms["mode_seeking"] = mode_seeking_loss(fake, both[len(clip) :], *z.chunk(2))
+            total = total + c.mode_seeking * terms["mode_seeking"]
+        yield "generator", Loss(total, terms)
 
-    def encoders_loss(self, clip: Clip, label: Int64[Tensor, " b"]) -> Loss:
+    def shifted(self, x: Float[Tensor, "b c h w"], generator: Generator) -> Tensor:
+        """What the discriminator is shown of maps, real or generated."""
+        return augment_maps(x, generator) if self.config.augment else x
+
+    def encoders_loss(self, clip: Clip, label: Int64[Tensor, " b"], generator: Generator) -> Loss:
         """Cross-entropies of both encoders, as classifiers."""
         entropies, rights = dict[str, Tensor](), dict[str, Tensor]()
         for name in ("image", "sound"):
             encoder: Any = self.encoders[name]
-            logits = encoder.logits(self.maps(clip, name))
+            maps = self.maps(clip, name)
+            if self.config.augment:
+                maps = vary(maps, name, generator)
+            logits = encoder.logits(maps)
             entropies[f"{name}_cross_entropy"] = F.cross_entropy(logits.float(), label)
             rights[f"{name}_accuracy"] = (logits.argmax(1) == label).float().mean()
         return Loss(torch.stack([*entropies.values()]).sum(), entropies | rights)
@@ -466,33 +451,26 @@ class SACMGAN(nn.Module):
 
     # ---- Sampling --------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def sample(self, given: Clip, *, num_samples: int, generator: Streams) -> Clip:
         """Draw `num_samples` pictures for each sound, or sounds for each picture.
 
-        Always in eval mode, and one at a time: a sample is the same to the bit in any batch. (In
-        a batch its rounding may depend on its place: linear layers of a few numbers do.)
+        Always in eval mode, and one at a time: a sample is the same to the bit in any batch.
 
         Returns:
             Clips of the generated part alone, with the labels of `given` if it has any.
 
         Raises:
-            ValueError: as `see` or `hear`.
+            ValueError: as `maps`.
         """
         device = next(self.parameters()).device
         given, z = given.to(device), generator.normal(num_samples, self.config.z).to(device)
-        modes = [(module, module.training) for module in self.modules()]
-        self.eval()
-        try:
-            encode: Any = self.encoders[self.given]
-            codes = [encode(self.maps(given[i : i + 1], self.given)) for i in range(len(given))]
-            told = torch.cat(codes).repeat_interleave(num_samples, dim=0)
-            made = [self.generator(*one) for one in zip(told.split(1), z.split(1), strict=True)]
-        finally:
-            for module, mode in modes:
-                module.training = mode
-        maps = torch.cat(made).float()
+        encode: Any = self.encoders[self.given]
+        with evaluating(self):
+            told = one_by_one(lambda row: encode(self.maps(row, self.given)), given)
+            maps = one_by_one(self.generator, told.repeat_interleave(num_samples, dim=0), z)
         label = None if given.label is None else given.label.repeat_interleave(num_samples)
         if self.made == "image":
             return Clip(self.spec, video=(maps[:, None] + 1) / 2, label=label)
-        return Clip(self.spec, audio=self.log_mel.inverse(maps, vocoder=self.vocoder), label=label)
+        steps = self.config.phase_steps
+        audio = self.log_mel.inverse(maps, iterations=steps, vocoder=self.vocoder)
+        return Clip(self.spec, audio=audio, label=label)

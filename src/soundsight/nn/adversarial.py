@@ -65,3 +65,27 @@ def kaiming(net: nn.Module, *, last: float = 1.0) -> None:
     if final is not None:
         with torch.no_grad():
             final.mul_(last)
+
+
+def mode_seeking_loss(
+    a: Float[Tensor, "b ..."],
+    b: Float[Tensor, "b ..."],
+    z_a: Float[Tensor, "b d"],
+    z_b: Float[Tensor, "b d"],
+) -> Float[Tensor, ""]:
+    """How little the noise changes what is generated: 1 / E[|a - b| / |z_a - z_b|], mean distances.
+
+    Args:
+        a: what was generated with the noise `z_a`.
+        b: with the noise `z_b`, and the same condition.
+        z_a: noise.
+        z_b: noise.
+
+    **Range/direction**: above 0, lower is more varied; 1e5 where the noise changes nothing.
+
+    Source:
+        Mao et al., Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis, 2019,
+        equations 1 and 2, with the ratio's inverse of its published code.
+    """
+    apart = (a - b).abs().flatten(1).mean(1) / (z_a - z_b).abs().mean(1).clamp(min=1e-5)
+    return 1 / (apart.mean() + 1e-5)

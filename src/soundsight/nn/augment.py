@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from soundsight.nn.trunks import hide_parts
+
 Draw = Callable[[], Float[Tensor, " b"]]
 """One uniform number in [0, 1) for each clip."""
 
@@ -77,6 +79,41 @@ def _cut_out(video: Float[Tensor, "b t c h w"], draw: Draw) -> Float[Tensor, "b 
     ]
     hole = inside[0][:, :, None] & inside[1][:, None, :]
     return video * ~hole[:, None, None]
+
+
+def augment_maps(
+    maps: Float[Tensor, "b c h w"], generator: Generator, *, rows: bool = True
+) -> Float[Tensor, "b c h w"]:
+    """Shift pictures, or sound maps, by up to an eighth of their sides; their edges are repeated.
+
+    Args:
+        maps: of any shape and range.
+        generator: source of the draws, one set a map.
+        rows: shift up and down as well as sideways; False for sound maps whose bins have to stay.
+    """
+    draw = _uniform(maps, generator)
+    for axis in (2, 3)[not rows :]:
+        size, most = maps.shape[axis], round(maps.shape[axis] * TRANSLATION)
+        move = (draw() * (2 * most + 1)).long() - most
+        at = (torch.arange(size, device=maps.device) + move[:, None]).clamp(0, size - 1)
+        at = at[:, None, :, None] if axis == 2 else at[:, None, None]
+        maps = maps.gather(axis, at.expand_as(maps))
+    return maps
+
+
+def vary(
+    maps: Float[Tensor, "b c h w"], part: str, generator: Generator
+) -> Float[Tensor, "b c h w"]:
+    """Change what a network learns to tell classes from, not what they are.
+
+    Args:
+        maps: pictures, or log-mel maps of sounds.
+        part: "image", shifted; or "sound", shifted in time, a band and a span hidden.
+        generator: source of the draws.
+    """
+    if part == "sound":
+        maps = hide_parts(maps, generator)
+    return augment_maps(maps, generator, rows=part == "image")
 
 
 def augment_audio(

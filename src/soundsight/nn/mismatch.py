@@ -5,6 +5,7 @@ to another one. What "another" means is Chen et al.'s choice (2017, section 3.3)
 or of the same class at another moment.
 """
 
+import warnings
 from typing import Literal
 
 import torch
@@ -35,6 +36,7 @@ def wrong_partner(
 
     Returns:
         Indices of the partners and whether there is one; where there is none, the clip's own index.
+        If no clip has one a warning says so.
 
     Raises:
         ValueError: for "class", if clips have no labels.
@@ -42,6 +44,15 @@ def wrong_partner(
     wrong = are_wrong(clip, by, apart_s)
     chance = torch.rand(wrong.shape, generator=generator, device=generator.device)
     found = wrong.any(1)
+    if not found.any():
+        need = (
+            "take a larger batch, or train.balance='class'"
+            if by == "class"
+            else "take a larger batch"
+        )
+        warnings.warn(
+            f"mismatch={by!r}: no wrong partner among {len(clip)} clips; {need}", stacklevel=2
+        )
     partner = chance.to(wrong.device).masked_fill(~wrong, -1).argmax(1)
     return torch.where(found, partner, torch.arange(len(clip), device=wrong.device)), found
 

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from soundsight.media.clip import ClipSpec
+from soundsight.nn.contrast import info_nce
 from soundsight.nn.ears import MelTrunk, column_s, num_columns
 from soundsight.nn.jitter import Jitter
 from soundsight.nn.mocogan import picture_levels
@@ -216,6 +217,5 @@ class Matcher(Senses):
         """
         noise = replace(jitter, sigma=self.noise)
         heard, seen = self.codes(Pair(*(noise.noise(part) for part in pair)), jitter)
-        products, own = heard @ seen.T / self.temperature, torch.arange(len(heard)).to(heard.device)
-        both = F.cross_entropy(products, own) + F.cross_entropy(products.T, own)
-        return {"match_nce": both / 2, "match_right": (products.argmax(1) == own).float().mean()}
+        said = info_nce(heard, seen, self.temperature)
+        return {f"match_{name}": value for name, value in said.items()}

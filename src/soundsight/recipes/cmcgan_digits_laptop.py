@@ -22,6 +22,8 @@ RECIPE = dataclasses.replace(
         feature=64,
         z=16,
         channels=16,
+        mode_seeking=0.05,
+        augment=True,
         **MAPS,
     ),
     train=dataclasses.replace(

@@ -10,4 +10,6 @@ import dataclasses
 
 from soundsight.recipes.cmcgan_digits_laptop import RECIPE as BASE
 
-RECIPE = dataclasses.replace(BASE, model=dataclasses.replace(BASE.model, ablation="no_z"))
+RECIPE = dataclasses.replace(
+    BASE, model=dataclasses.replace(BASE.model, ablation="no_z", mode_seeking=0.0)
+)

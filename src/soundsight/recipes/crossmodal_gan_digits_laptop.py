@@ -20,32 +20,35 @@ from soundsight.training.optim import OptimConfig
 from soundsight.training.trainer import TrainConfig
 
 ADAM = OptimConfig(lr=5e-4, betas=(0.5, 0.99))
-PHASES = {"encoders": OptimConfig(lr=1e-3), "discriminator": ADAM, "generator": ADAM}
-JUDGES = {role: f"judge_{role}_laptop" for role in ("image", "sound", "correspondence")}
+PHASES = {"encoders": OptimConfig(lr=5e-4), "discriminator": ADAM, "generator": ADAM}
+JUDGES = {role: f"judge_{role}_digits" for role in ("image", "sound", "correspondence")}
 PAIRS = ClipSpec(frames=1, fps=1, size=32, channels=1, sample_rate=8000)
-MAPS: dict[str, Any] = {"n_mels": 64, "n_fft": 512, "hop_length": 128}
+MAPS: dict[str, Any] = {"n_mels": 64, "n_fft": 512, "hop_length": 128, "phase_steps": 30}
 """Spectrograms of speech at 8 kHz: 64 ms windows, 63 columns in a second."""
 
 RECIPE = Recipe(
     model=crossmodal_gan.Config(
         classes=10,
-        encoder_steps=500,
+        encoder_steps=2000,
         encoder_widths=(8, 16, 32, 32),
         encoder_hidden=256,
         generator_channels=16,
         discriminator_channels=16,
+        mode_seeking=0.05,
+        augment=True,
         **MAPS,
     ),
     data=PreparedData(path=""),
     clip=PAIRS,
     train=TrainConfig(
-        steps=4000,
+        steps=10_000,
         batch_size=32,
         ema=0.995,
         balance="class",
         optim=PHASES,
-        log_every=100,
-        checkpoint_every=500,
+        log_every=250,
+        checkpoint_every=2000,
+        validate_every=2000,
     ),
-    evaluate=CrossmodalProtocol(judges=JUDGES),
+    evaluate=CrossmodalProtocol(judges=JUDGES, num_samples=3, examples=10, validation_clips=200),
 )

@@ -11,5 +11,6 @@ import dataclasses
 from soundsight.recipes.crossmodal_gan_digits_laptop import RECIPE as BASE
 
 RECIPE = dataclasses.replace(
-    BASE, model=dataclasses.replace(BASE.model, direction="image_to_sound")
+    BASE,
+    model=dataclasses.replace(BASE.model, direction="image_to_sound", generator_channels=32),
 )

@@ -21,12 +21,21 @@ BETAS = (0.5, 0.999)
 RECIPE = dataclasses.replace(
     BASE,
     model=sa_cmgan.Config(
-        classes=10, channels=16, z=16, features=64, condition=32, encoder_steps=500, **MAPS
+        classes=10,
+        channels=16,
+        z=16,
+        features=64,
+        condition=32,
+        encoder_steps=1500,
+        mode_seeking=0.05,
+        augment=True,
+        **MAPS,
     ),
     train=dataclasses.replace(
         BASE.train,
+        steps=6000,
         optim={
-            "encoders": OptimConfig(lr=1e-3, betas=BETAS),
+            "encoders": OptimConfig(lr=5e-4, betas=BETAS),
             "discriminator": OptimConfig(lr=2e-4, betas=BETAS),
             "generator": OptimConfig(lr=5e-4, betas=BETAS),
         },

@@ -405,7 +405,8 @@ def translate_data(
         split: of the data.
 
     Yields:
-        The name of each clip and what was written, see `write_translated`.
+        The name of each clip and what was written, see `write_translated`; in the end "all clips"
+        and `grid.png`, or one for each part that is given: see `grid_row`.
 
     Raises:
         ValueError: if none are asked for, K or the seed is out of range, or the model takes
@@ -417,13 +418,37 @@ def translate_data(
         raise ValueError(f"count={clips} must be at least 1")
     data = run.recipe.data.build(run.recipe.clip, split)
     several = {"audio", "image"} <= run.model.takes
+    rows: dict[Part, list[Float[Tensor, "i c h w"]]] = {part: [] for part in parts}
     for index in spread(len(data), clips):
         truth = data.clips([index])
         for part in parts:
             given = given_of(truth, part)
             made = draw(run, given, samples=samples, seed=seed, ids=[index])
+            result = Translated(given, made, truth)
+            rows[part].append(grid_row(result))
             name = f"{split}_{index:04d}" + (f"_from_{part}" if several else "")
-            yield name, write_translated(Translated(given, made, truth), out / name)
+            yield name, write_translated(result, out / name)
+    for part, tiles in rows.items():
+        name = f"grid_from_{part}.png" if several else "grid.png"
+        grid, scale = Clip(run.recipe.clip, video=torch.stack(tiles)), view_scale(run.recipe.clip)
+        yield "all clips", [film_strip(grid, out / name, scale=max(1, scale // 3))]
+
+
+def grid_row(result: Translated) -> Float[Tensor, "i c h w"]:
+    """A row of the picture of all clips: the true picture, then the first 8 that were made.
+
+    Of sounds: the picture that was given, the spectrogram of its own sound, and those of the first
+    8 that were made, as squares beside each other.
+    """
+    made, truth = result.made[:TILES_WIDE], result.truth
+    assert truth is not None
+    assert truth.video is not None
+    if made.video is not None:
+        return torch.cat([truth.video[:, 0], made.video[:, 0]])
+    assert truth.audio is not None
+    assert made.audio is not None
+    sounds = _spectrogram(torch.cat([truth.audio, made.audio]), made.spec).flatten(0, 1)
+    return torch.cat([truth.video[:, 0], sounds])
 
 
 def spread(have: int, wanted: int) -> list[int]:
