@@ -1,4 +1,4 @@
-"""Measure everything and print one table: `python -m benchmarks [--json FILE] [--docs FILE]`.
+"""Measure and print one table: `python -m benchmarks [--only PART...] [--json FILE] [--docs FILE]`.
 
 Run it on an idle machine: two busy torch processes slow each other down many times over.
 """
@@ -6,6 +6,7 @@ Run it on an idle machine: two busy torch processes slow each other down many ti
 import argparse
 import json
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,12 +36,15 @@ def against(what: str, figure: float, unit: str, name: str, other: float) -> Lin
     return Line(what, figure, unit, f"{name}, {other:,.1f}", figure / other)
 
 
-def lines(found: dict[str, Any]) -> list[Line]:
-    """The table's lines, from the raw figures."""
-    s = found["sound2sight"]
-    published, peak = s["published"], s["convolution_peak_gflop_per_s"]
-    world = found["m3so"]["NB, 60 frames"]["clips_per_s"]
-    table = [against("M3SO, 60 frames, one core", world, "clips/s", "published", PUBLISHED_M3SO)]
+def m3so_lines(found: dict[str, Any]) -> list[Line]:
+    """Lines about the built-in world."""
+    clips = found["NB, 60 frames"]["clips_per_s"]
+    return [against("M3SO, 60 frames, one core", clips, "clips/s", "published", PUBLISHED_M3SO)]
+
+
+def sound2sight_lines(s: dict[str, Any]) -> list[Line]:
+    """Lines about Sound2Sight."""
+    published, peak, table = s["published"], s["convolution_peak_gflop_per_s"], list[Line]()
     for job in ("train B=16 T=20", "train B=8 T=60"):
         t, ours = s[job], s[job]["frames_per_s"]
         table += [
@@ -67,8 +71,14 @@ def lines(found: dict[str, Any]) -> list[Line]:
     table.append(
         against("train B=16 T=20, memory kept", kept, "frames/s", "given back", given_back)
     )
-    data = found["loader"]
-    taken = data["training_clips_per_s"]
+    for job, megabytes in s["peak_memory_mb"].items():
+        table.append(Line(f"peak memory, {job}", megabytes, "MB", "", None))
+    return table
+
+
+def loader_lines(data: dict[str, Any]) -> list[Line]:
+    """Lines about reading clips for training."""
+    table, taken = list[Line](), data["training_clips_per_s"]
     for name, by_workers in data["delivered_clips_per_s"].items():
         for workers, figure in by_workers.items():
             what = f"loader, 64 px, {name}, {workers} processes"
@@ -76,10 +86,6 @@ def lines(found: dict[str, Any]) -> list[Line]:
     for workers, share in data["waiting_share"].items():
         what = f"training waits for data, {workers} processes"
         table.append(Line(what, 100 * share, "% of the time", "", None))
-    table += joint_lines(found["joint_gan"])
-    table += prepare_lines(found["prepare"])
-    for job, megabytes in s["peak_memory_mb"].items():
-        table.append(Line(f"peak memory, {job}", megabytes, "MB", "", None))
     return table
 
 
@@ -121,8 +127,25 @@ def prepare_lines(found: dict[str, Any]) -> list[Line]:
     return table
 
 
+class Part(NamedTuple):
+    """What is measured together, and has a table of its own."""
+
+    measure: Callable[[int], dict[str, Any]]
+    lines: Callable[[dict[str, Any]], list[Line]]
+
+
+PARTS = {
+    "m3so": Part(lambda _: m3so.measure(), m3so_lines),
+    "sound2sight": Part(sound2sight.measure, sound2sight_lines),
+    "joint_gan": Part(joint_gan.measure, joint_lines),
+    "loader": Part(lambda _: loader.measure(), loader_lines),
+    "prepare": Part(lambda _: prepare.measure(), prepare_lines),
+}
+"""By name, in the order of the page; measured one after another."""
+
+
 def markdown(table: list[Line], about: dict[str, str]) -> str:
-    """The table for docs/performance.md."""
+    """A part's table for docs/performance.md."""
     text = "| what | figure | against | ratio |\n|---|---:|---|---:|\n"
     for line in table:
         ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
@@ -130,11 +153,26 @@ def markdown(table: list[Line], about: dict[str, str]) -> str:
     return text + "\n" + ", ".join(f"{key} {value}" for key, value in about.items()) + "\n"
 
 
+def rewritten(page: str, part: str, table: str) -> str:
+    """The page with another table between the marks of a part.
+
+    Raises:
+        ValueError: if the page has no such marks.
+    """
+    begin, end = f"<!-- figures: {part} -->\n", f"<!-- end of figures: {part} -->"
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"the page has no {begin.strip()} ... {end}")
+    return f"{before}{begin}{table}{end}{after}"
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the raw figures here")
-    parser.add_argument("--docs", type=Path, help="write the table between the marks of this page")
+    parser.add_argument("--docs", type=Path, help="write the tables between the marks of this page")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="measure these parts alone")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     about = {
@@ -143,24 +181,20 @@ def main() -> None:
         "python": platform.python_version(),
     }
     keep_freed_memory()  # As the command line does.
-    found: dict[str, Any] = {"about": about, "m3so": m3so.measure()}
-    found["prepare"] = prepare.measure()
-    found["loader"] = loader.measure()
-    found["sound2sight"] = sound2sight.measure(options.repeats)
-    found["joint_gan"] = joint_gan.measure(options.repeats)
-    table = lines(found)
+    found: dict[str, Any] = {"about": about}
     shown = Table("what", "figure", "against", "ratio")
-    for line in table:
-        ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
-        shown.add_row(line.what, f"{line.figure:,.1f} {line.unit}", line.against, ratio)
+    for name in options.only or PARTS:
+        found[name] = PARTS[name].measure(options.repeats)
+        table = PARTS[name].lines(found[name])
+        for line in table:
+            ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
+            shown.add_row(line.what, f"{line.figure:,.1f} {line.unit}", line.against, ratio)
+        if options.docs:
+            page = options.docs.read_text()
+            options.docs.write_text(rewritten(page, name, markdown(table, about)))
+        if options.json:
+            options.json.write_text(json.dumps(found, indent=1) + "\n")
     Console(width=120).print(shown)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
-    if options.docs:
-        before, _, rest = options.docs.read_text().partition("<!-- figures -->\n")
-        _, mark, after = rest.partition("<!-- end of figures -->")
-        new = f"{before}<!-- figures -->\n{markdown(table, about)}{mark}{after}"
-        options.docs.write_text(new)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """The benchmarks still fit the models that they measure."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from benchmarks import joint_gan
+from benchmarks.__main__ import PARTS, Line, markdown, rewritten
 
 from soundsight import recipes
 from soundsight.nn import augment
@@ -39,3 +42,20 @@ def test_both_ways_of_a_step_of_the_joint_gan_take_the_same_losses(monkeypatch):
         make(model, joint_gan.batch(recipe.clip, 4))()
         ends.append(dict(model.named_parameters()))
     torch.testing.assert_close(*ends, atol=1e-6, rtol=1e-4)
+
+
+def test_a_part_is_rewritten_alone():
+    """Every part has its place in the page of figures, and its table leaves the others' as is."""
+    page = (Path(__file__).parents[1] / "docs" / "performance.md").read_text("utf-8")
+    table = markdown([Line("a thing", 1234.5, "clips/s", "another, 2.0", 617.25)], {"machine": "x"})
+    assert "| a thing | 1,234.5 clips/s | another, 2.0 | 617.25 |" in table
+    done = page
+    for part in PARTS:
+        once = rewritten(page, part, table)
+        assert once.count("| a thing |") == 1
+        assert rewritten(once, part, table) == once
+        done = rewritten(done, part, table)
+    assert done.count("| a thing |") == len(PARTS)
+    assert "M3SO, 60 frames" not in done
+    with pytest.raises(ValueError, match="no <!-- figures: other -->"):
+        rewritten(page, "other", table)

@@ -253,7 +253,18 @@ def test_every_paper_has_its_page():
 
 
 @pytest.mark.parametrize(
-    "paper", ["sound2sight", "joint_gan", "crossmodal_gan", "cmcgan", "sa_cmgan", "judges"]
+    "paper",
+    [
+        "sound2sight",
+        "svg_lp",
+        "audio_only",
+        "speech_driven",
+        "joint_gan",
+        "crossmodal_gan",
+        "cmcgan",
+        "sa_cmgan",
+        "judges",
+    ],
 )
 def test_paper_page_names_what_exists(paper):
     """Names in code font on a paper's page are names of its module or of the package."""

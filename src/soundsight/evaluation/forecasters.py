@@ -53,6 +53,11 @@ class ModelForecaster:
         """What the model is given."""
         return self.model.takes
 
+    @property
+    def deterministic(self) -> bool:
+        """Whether all its futures of a clip are the same."""
+        return bool(getattr(self.model, "deterministic", False))
+
     def __call__(self, given: Clip, num_samples: int, streams: Streams) -> Clip:
         """Draw `num_samples` futures of each given clip."""
         module = cast(nn.Module, self.model)

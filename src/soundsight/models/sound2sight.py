@@ -34,6 +34,7 @@ from soundsight.nn.chunk_encoder import ChunkEncoder
 from soundsight.nn.dcgan import FrameDecoder, FrameEncoder, init_weights
 from soundsight.nn.discriminator import AudioVisualDiscriminator, Game, Rules
 from soundsight.nn.latent import Gaussian, GaussianLSTM, Predictor, kl_divergence
+from soundsight.nn.reconstruction import reconstruction
 
 FIDELITY: dict[str, dict[str, Any]] = {
     "paper": {
@@ -145,13 +146,6 @@ class Config:
 
 
 # ---- Losses --------------------------------------------------------------------------------------
-
-
-def reconstruction(
-    predicted: Float[Tensor, "n b c h w"], target: Float[Tensor, "n b c h w"]
-) -> Float[Tensor, ""]:
-    """First term of Equation 2 as released: mean squared error per pixel, summed over steps."""
-    return (predicted.float() - target).square().mean(dim=(1, 2, 3, 4)).sum()
 
 
 def adaptive_weight(reconstruction_gradient: Tensor, adversarial_gradient: Tensor) -> Tensor:
@@ -337,7 +331,7 @@ class Sound2Sight(nn.Module):
         forecast = self.teacher_forced(x, chunks, noise, coin < share)
 
         # Equation 2.
-        mse = reconstruction(forecast.frames, x[1:])
+        mse = reconstruction(forecast.frames, x[1:])  # First term of equation 2, as released.
         kl = kl_divergence(forecast.posterior, forecast.prior)
         total, terms = mse + c.beta * kl, {"mse": mse, "kl": kl}
 

@@ -14,7 +14,6 @@ import pkgutil
 import re
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -200,11 +199,22 @@ def summary(name: str) -> dict[str, str]:
     return about | {"takes": takes or nothing, "makes": makes or "a verdict"}
 
 
-@cache
+_PARTS: dict[Any, tuple[str, str]] = {}
+"""What was found of models, by their kind and those of their settings that are no numbers."""
+
+
 def _takes_and_makes(name: str) -> tuple[str, str]:
-    """Parts that a recipe's model takes and makes; it has to be built to know."""
+    """Parts that a recipe's model takes and makes; it has to be built to know.
+
+    Sizes and weights change no parts, so one of those that differ in these alone is built.
+    """
     recipe = load(name)
-    with torch.device("meta"):
-        model = recipe.model.build(recipe.clip)
-    takes, makes = (", ".join(sorted(getattr(model, part))) for part in ("takes", "makes"))
-    return takes, makes
+    settings = ((f.name, getattr(recipe.model, f.name)) for f in dataclasses.fields(recipe.model))
+    chosen = tuple((k, v) for k, v in settings if isinstance(v, str | bool | None))
+    key = type(recipe.model), chosen
+    if key not in _PARTS:
+        with torch.device("meta"):
+            model = recipe.model.build(recipe.clip)
+        takes, makes = (", ".join(sorted(getattr(model, part))) for part in ("takes", "makes"))
+        _PARTS[key] = takes, makes
+    return _PARTS[key]

@@ -13,4 +13,5 @@ from soundsight.recipes.crossmodal_gan_digits_laptop import RECIPE as BASE
 RECIPE = dataclasses.replace(
     BASE,
     model=dataclasses.replace(BASE.model, direction="image_to_sound", generator_channels=32),
+    train=dataclasses.replace(BASE.train, steps=6000),
 )

@@ -33,7 +33,7 @@ RECIPE = dataclasses.replace(
     ),
     train=dataclasses.replace(
         BASE.train,
-        steps=6000,
+        steps=4500,
         optim={
             "encoders": OptimConfig(lr=5e-4, betas=BETAS),
             "discriminator": OptimConfig(lr=2e-4, betas=BETAS),

@@ -13,5 +13,7 @@ from soundsight.recipes import Recipe
 from soundsight.recipes.sound2sight_m3so_nb import RECIPE as BASE
 
 RECIPE: Recipe = dataclasses.replace(
-    BASE, model=dataclasses.replace(BASE.model, discriminator="none")
+    BASE,
+    model=dataclasses.replace(BASE.model, discriminator="none"),
+    train=dataclasses.replace(BASE.train, optim={"generator": BASE.train.optim["generator"]}),
 )

@@ -65,7 +65,8 @@ def check_request(*, samples: int, seed: int) -> None:
 
 def takes_parts(run: Run) -> bool:
     """Whether a run makes pictures of sounds, or sounds of pictures."""
-    return bool(run.model.makes and run.model.takes) and run.model.takes <= ACROSS
+    takes, makes = run.model.takes, run.model.makes
+    return bool(takes and makes) and takes | makes <= ACROSS
 
 
 def check_samples_from(run: Run, given: str) -> None:
