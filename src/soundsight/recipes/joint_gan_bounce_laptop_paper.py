@@ -2,8 +2,9 @@
 
 Command: soundsight train joint_gan_bounce_laptop_paper --out runs/paper
 Hardware: 2 CPU cores.
-Time: 25 minutes with one thread.
-Score: picture and sound cannot belong together: overlap of onsets and contacts p = 0.49, 0.76.
+Time: 25 to 30 minutes with one thread.
+Score: picture and sound cannot belong together: overlap of onsets and contacts p = 0.49, 0.76, 0.02
+    (an overlap of 0.43 for 0.42 re-paired), AUC of a judge of correspondence 0.50 in three seeds.
 """
 
 import dataclasses
