@@ -170,7 +170,9 @@ def rewritten(page: str, part: str, table: str) -> str:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="write the raw figures here")
+    parser.add_argument(
+        "--json", type=Path, help="write the raw figures here; a file's other parts stay"
+    )
     parser.add_argument("--docs", type=Path, help="write the tables between the marks of this page")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="measure these parts alone")
     parser.add_argument("--repeats", type=int, default=5)
@@ -180,10 +182,17 @@ def main() -> None:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+    chosen = options.only or list(PARTS)
+    if options.docs:  # Is there a place for each, before minutes of measuring?
+        for name in chosen:
+            rewritten(options.docs.read_text(), name, "")
     keep_freed_memory()  # As the command line does.
-    found: dict[str, Any] = {"about": about}
+    found: dict[str, Any] = {}
+    if options.json and options.json.exists():  # Figures of other parts stay.
+        found = json.loads(options.json.read_text())
+    found["about"] = about
     shown = Table("what", "figure", "against", "ratio")
-    for name in options.only or PARTS:
+    for name in chosen:
         found[name] = PARTS[name].measure(options.repeats)
         table = PARTS[name].lines(found[name])
         for line in table:

@@ -77,7 +77,10 @@ class Model(Trainable, Protocol):
     """Parts of a clip it is given: of "audio", "context" (the first frames), "image", "label".
     Nothing: it generates from noise alone."""
     makes: frozenset[str]
-    """Parts it generates: of "video", "audio", "image"."""
+    """Parts it generates: of "video", "audio", "image".
+
+    A model whose samples of a clip are all the same says so by an attribute `deterministic = True`;
+    then one of each is scored."""
 
     def sample(self, given: Clip, *, num_samples: int, generator: Streams) -> Clip:
         """Draw `num_samples` per given clip.

@@ -218,7 +218,7 @@ def test_paper_normalizes_each_step_by_itself(fidelity, same):
     ours, theirs = model_of(fidelity=fidelity), model_of(fidelity=fidelity)
     chunks = ours.chunks(clips())
     apart = (ours.draw(chunks) - loop(theirs, chunks)).abs().max()
-    assert bool(apart < 2e-5) == same
+    assert bool(apart < 1e-4) == same
 
 
 @pytest.mark.parametrize(("fidelity", "compression"), [("paper", "none"), ("fixed", "log")])
@@ -271,7 +271,7 @@ def test_recipes_have_the_budget_of_sound2sight(size):
         assert getattr(ours.model, field) == getattr(base.model, field), field
 
 
-def test_train_evaluate_and_sample_on_the_command_line(tmp_path):
+def test_train_evaluate_and_sample_on_the_command_line(tmp_path, capsys):
     run = str(tmp_path / "run")
     assert cli.main(["train", "audio_only_m3so_tiny", "--out", run]) == 0
     stats = [json.loads(line) for line in (tmp_path / "run/stats.jsonl").read_text().splitlines()]
@@ -282,4 +282,7 @@ def test_train_evaluate_and_sample_on_the_command_line(tmp_path):
     assert {"copy_last", "audio_only:shuffled_audio"} <= {row["name"] for row in rows}
     out = tmp_path / "made"
     assert cli.main(["sample", run, "--out", str(out), "--count", "1"]) == 0
+    assert "are alike" not in capsys.readouterr().err
+    assert cli.main(["sample", run, "--out", str(out), "--count", "1", "--samples", "2"]) == 0
+    assert "all 2 futures of a clip are alike" in capsys.readouterr().err
     assert (out / "test_0000" / "sample_000.mp4").is_file()

@@ -10,7 +10,7 @@ from soundsight.cli import main
 from soundsight.contract import Model, Streams
 from soundsight.experiment import run_evaluation
 from soundsight.media.clip import Clip, ClipSpec
-from soundsight.models.speech_driven import FIDELITY, Config, reconstruction
+from soundsight.models.speech_driven import FIDELITY, Config, absolute_error
 from soundsight.nn.unet import FrameGenerator, UnetBlock
 from soundsight.nn.wave_windows import WindowEncoder, cut_windows, prime_factors
 from soundsight.sampling import load_run
@@ -246,15 +246,15 @@ def test_the_still_is_what_it_is_said_to_be(identity, used):
 # ---- Losses --------------------------------------------------------------------------------------
 
 
-def test_reconstruction_known_values():
+def test_absolute_error_known_values():
     real = torch.zeros(2, 3, 1, 5, 4)
-    assert reconstruction(real + 0.25, real, "frame") == 0.25
+    assert absolute_error(real + 0.25, real, "frame") == 0.25
     fake = real.clone()
     fake[..., 0, :] = 1.0  # A fifth of the frame, in its upper half.
-    torch.testing.assert_close(reconstruction(fake, real, "frame"), torch.tensor(0.2))
-    assert reconstruction(fake, real, "mouth") == 0
+    torch.testing.assert_close(absolute_error(fake, real, "frame"), torch.tensor(0.2))
+    assert absolute_error(fake, real, "mouth") == 0
     fake[..., 2, :] = -1.0  # A third of the lower half, which is the larger one.
-    torch.testing.assert_close(reconstruction(fake, real, "mouth"), torch.tensor(1 / 3))
+    torch.testing.assert_close(absolute_error(fake, real, "mouth"), torch.tensor(1 / 3))
 
 
 def losses_of(model, clip, seed=0):

@@ -139,7 +139,7 @@ def test_released_training_normalizes_each_step_by_itself():
         model = model_of(fidelity="paper", batch_norm=norm)
         expected = torch.stack(loop(model_of(fidelity="paper"), x, noise)[0])
         apart = (model.teacher_forced(x, noise).frames - expected).abs().max()
-        assert (apart < 2e-5) == same
+        assert (apart < 1e-4) == same
     assert FIDELITY["paper"]["batch_norm"] == "per_step"
     assert FIDELITY["fixed"]["batch_norm"] == "pooled"
 

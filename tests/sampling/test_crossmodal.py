@@ -343,7 +343,7 @@ def test_runs_of_other_kinds():
     nothing, context = run_of(set(), {"video"}), run_of({"audio", "context"}, {"video"})
     judge = run_of({"audio"}, set())
     for run, message in (
-        (nothing, "takes nothing"), (context, "is not enough"), (judge, "is a judge"),
+        (nothing, "takes nothing"), (context, "no pictures of sounds"), (judge, "is a judge"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             check_samples_from(run, "parts")
@@ -438,7 +438,7 @@ def test_a_model_of_both_directions_is_shown_in_both(tmp_path):
     run = run_of({"audio", "image"}, {"audio", "image"}, PAIRS)
     done = dict(translate_data(run, tmp_path, clips=1))
     assert list(done) == ["test_0013_from_audio", "test_0013_from_image", "all clips"]
-    assert names(done["all clips"]) == ["grid_from_image.png"]
+    assert names(done["all clips"]) == ["grid_from_audio.png", "grid_from_image.png"]
     frame = next(av.open(str(tmp_path / "grid_from_image.png")).decode(video=0))
     assert (frame.width, frame.height) == (2 * 32 * (1 + 2 * SOUND_TILES), 2 * 32)
     assert names(done["test_0013_from_audio"])[0] == "sample_000.png"

@@ -285,11 +285,13 @@ def sample(arguments: Sequence[str]) -> dict[str, Any]:
         _refuse(options, ("frames", "walk", "steps", "vary", "wav"), why)
         results, samples = _across(run, options)
     else:
-        why = "is for models that take a sound or a picture alone"
+        why = "is for models of single pictures and their sounds"
         _refuse(options, ("give",), why)
         why = "is for models that generate from nothing"
         _refuse(options, ("walk", "steps", "vary", "wav"), why)
         results, samples = _futures(run, options)
+        if samples > 1 and getattr(run.model, "deterministic", False):
+            say(f"{options.run} draws nothing at random: all {samples} futures of a clip are alike")
     for name, paths in results:
         files[name] = [str(path) for path in paths]
         say(f"{name}: {len(paths)} files in {paths[0].parent}")

@@ -75,7 +75,7 @@ class Config:
     batch_norm: Literal["per_step", "pooled"] | None = None
     """paper: per_step, statistics of one time step; fixed: pooled, of all frames of the batch."""
     log_spectrogram: bool | None = None
-    """paper: False, linear magnitudes; fixed: True, log(1 + 100 magnitude)."""
+    """paper: False, linear magnitudes; fixed: True, log(1 + 100 magnitude) / log 101."""
     small_linear: bool | None = None
     """First weights of linear maps.  paper: True, N(0, 0.02) as for convolutions; fixed: False,
     torch's defaults."""

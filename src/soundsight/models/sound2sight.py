@@ -119,7 +119,7 @@ class Config:
     batch_norm: Literal["per_step", "pooled"] | None = None
     """paper: per_step, statistics of one time step; fixed: pooled, of all frames of the batch."""
     log_spectrogram: bool | None = None
-    """paper: False, linear magnitudes; fixed: True, log(1 + 100 magnitude)."""
+    """paper: False, linear magnitudes; fixed: True, log(1 + 100 magnitude) / log 101."""
     gan_from_epoch: NonNegativeInt | None = None
     """First epoch with an adversarial loss for the generator; the discriminator starts one epoch
     before.  paper: 1; fixed: 5."""

@@ -215,7 +215,7 @@ def add_spectral_norm(net: nn.Module) -> None:
 # ---- Losses --------------------------------------------------------------------------------------
 
 
-def reconstruction(
+def absolute_error(
     fake: Float[Tensor, "n b c h w"],
     real: Float[Tensor, "n b c h w"],
     region: Literal["frame", "mouth"],
@@ -359,7 +359,7 @@ class SpeechDriven(nn.Module):
 
         # The discriminators as they are now.
         c, fake, real = self.config, drawn, scene.real[1:]
-        error = reconstruction(fake, real, c.region)
+        error = absolute_error(fake, real, c.region)
         squared = (fake.detach().float() - real).square().mean() / 4  # Of pictures in [0, 1].
         total, terms = c.l1 * error, {"l1": error, "mse": squared}
         for name in ["frame", *names]:

@@ -15,7 +15,7 @@ def info_nce(
     """How well codes that belong together find each other among those of the batch, both ways.
 
     Args:
-        a: codes of one part, of any length above 0; their directions alone count.
+        a: codes of one part, of length 1.
         b: codes of the other, in the same order.
         temperature: τ; small, only the nearest wrong ones count.
 
@@ -34,7 +34,7 @@ def info_nce(
         >>> {name: round(float(x), 3) for name, x in info_nce(code, code, 0.1).items()}
         {'nce': 0.0, 'right': 1.0}
     """
-    products = F.normalize(a, dim=1) @ F.normalize(b, dim=1).T / temperature
+    products = a @ b.T / temperature
     own = torch.arange(len(a), device=a.device)
     both = F.cross_entropy(products, own) + F.cross_entropy(products.T, own)
     return {"nce": both / 2, "right": (products.argmax(1) == own).float().mean()}
@@ -67,8 +67,11 @@ class MatchingEncoder(nn.Module):
         return self.to_encoding(x)
 
     def loss(self, x: Float[Tensor, "b c h w"], other: Float[Tensor, "b d i j"]) -> Loss:
-        """InfoNCE over the batch."""
-        said = info_nce(self(x), self.other(other), self.TEMPERATURE)
+        """InfoNCE over the batch.  Raises a ValueError for a batch of 1: none is wrong there."""
+        if len(x) < 2:
+            raise ValueError("a batch of 1: a matcher needs at least 2")
+        codes = (F.normalize(code, dim=1) for code in (self(x), self.other(other)))
+        said = info_nce(*codes, self.TEMPERATURE)
         return Loss(said["nce"], said)
 
 

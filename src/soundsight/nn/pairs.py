@@ -61,7 +61,7 @@ def class_labels(clip: Clip, classes: int) -> Int64[Tensor, " b"]:
     """
     if clip.label is None:
         raise ValueError("class labels are needed: these clips have none")
-    low, high = int(clip.label.min()), int(clip.label.max())
+    low, high = torch.stack(clip.label.aminmax()).tolist()
     if low < 0:
         raise ValueError(f"label {low}: class labels are needed, there are clips without one")
     if high >= classes:

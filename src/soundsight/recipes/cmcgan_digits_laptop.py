@@ -3,6 +3,9 @@
 FSDD and MNIST, prepared first: `soundsight prepare FSDD MNIST prepared/digits --layout fsdd_mnist
 --recipe cmcgan_digits_laptop`.
 
+With mode seeking and augmentation, which are not the paper's; without: `--model.mode-seeking 0
+--model.no-augment`, and as published `--model.fidelity paper` as well.
+
 Command: soundsight train cmcgan_digits_laptop --data prepared/digits --out runs/cmcgan
 Hardware: 2 CPU cores.
 Time: not measured yet.

@@ -3,6 +3,9 @@
 Pairs of a grey picture of 32 px and 1 s of sound at 8 kHz. Prepare them first: `soundsight prepare
 FSDD MNIST prepared/digits --layout fsdd_mnist --recipe crossmodal_gan_digits_laptop`.
 
+With mode seeking and augmentation, which are not the paper's; without: `--model.mode-seeking 0
+--model.no-augment`, and as published `--model.fidelity paper` as well.
+
 Command: soundsight train crossmodal_gan_digits_laptop --data prepared/digits --out runs/s2i
 Hardware: 2 CPU cores.
 Time: not measured yet.

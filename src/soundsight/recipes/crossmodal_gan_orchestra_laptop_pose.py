@@ -40,6 +40,7 @@ RECIPE = dataclasses.replace(
     # the generator wins in its first steps, with grey pictures, and nothing is learned after that.
     train=dataclasses.replace(
         BASE.train,
+        steps=16_000,
         batch_size=64,
         optim=PHASES | {"generator": dataclasses.replace(ADAM, lr=1e-4)},
     ),

@@ -45,7 +45,7 @@ SILENCE_DB = -80.0
 TILES_WIDE, TILES_SHOWN = 8, 64
 """Pictures beside each other in `samples.png`, and in all."""
 ROWS_SHOWN = 16
-"""Sounds in `samples.png`, at most."""
+"""Sounds in `samples.png`, and clips in `grid.png`, at most."""
 WRITTEN = re.compile(r"((sample|spectrogram)_\d{3,}|given|truth|samples)\.(png|wav|mp4)")
 """Names of the files that are written into a folder."""
 OWN_KIND = {
@@ -406,7 +406,7 @@ def translate_data(
 
     Yields:
         The name of each clip and what was written, see `write_translated`; in the end "all clips"
-        and `grid.png`, or one for each part that is given: see `grid_row`.
+        and `grid.png`, or one for each part that is given: the first 16, see `grid_row`.
 
     Raises:
         ValueError: if none are asked for, K or the seed is out of range, or the model takes
@@ -425,13 +425,16 @@ def translate_data(
             given = given_of(truth, part)
             made = draw(run, given, samples=samples, seed=seed, ids=[index])
             result = Translated(given, made, truth)
-            rows[part].append(grid_row(result))
+            if len(rows[part]) < ROWS_SHOWN:
+                rows[part].append(grid_row(result))
             name = f"{split}_{index:04d}" + (f"_from_{part}" if several else "")
             yield name, write_translated(result, out / name)
+    grids, scale = list[Path](), max(1, view_scale(run.recipe.clip) // 3)
     for part, tiles in rows.items():
         name = f"grid_from_{part}.png" if several else "grid.png"
-        grid, scale = Clip(run.recipe.clip, video=torch.stack(tiles)), view_scale(run.recipe.clip)
-        yield "all clips", [film_strip(grid, out / name, scale=max(1, scale // 3))]
+        grid = Clip(run.recipe.clip, video=torch.stack(tiles))
+        grids.append(film_strip(grid, out / name, scale=scale))
+    yield "all clips", grids
 
 
 def grid_row(result: Translated) -> Float[Tensor, "i c h w"]:

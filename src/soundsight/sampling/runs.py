@@ -93,7 +93,8 @@ def check_samples_from(run: Run, given: str) -> None:
     if given == "clips" and takes_parts(run):
         raise ValueError(f"{run.path} takes {takes}: it cannot continue frames")
     if given == "parts" and not takes_parts(run):
-        raise ValueError(f"{run.path} takes {takes}: a sound or a picture alone is not enough")
+        makes = ", ".join(sorted(run.model.makes))
+        raise ValueError(f"{run.path} takes {takes} and makes {makes}: no pictures of sounds")
 
 
 def probe_writable(folder: Path) -> Path:
