@@ -89,6 +89,20 @@ def test_an_oracle_scores_the_ceiling(scores, sounds, role):
         assert values(found, "sound_pitch_near")["deaf"] < 0.5
 
 
+def test_within_classes_the_place_is_read_as_the_class_shows_it(monkeypatch):
+    """A world whose free reading is upside down, and whose reading by the label is right."""
+    free = Perceiving.perceive
+
+    def by_label(self, clip):
+        read = free(self, clip)
+        return replace(read, place=-read.place, place_in_class=read.place)
+
+    monkeypatch.setattr(Perceiving, "perceive", by_label)
+    found = evaluate({"oracle": Oracle()}, clips=40, examples=0)
+    assert values(found, "image_pitch_place")["oracle"] < -0.9
+    assert values(found, "image_pitch_place_in_class")["oracle"] > 0.9
+
+
 @pytest.mark.parametrize("role", ["image", "sound"])
 def test_a_model_that_ignores_its_condition_scores_the_floor_and_so_does_its_double(
     scores, sounds, role

@@ -86,12 +86,19 @@ class _Bank(NamedTuple):
 _SHIFTS = [(dx, dy) for dy in range(-_BORDER, _BORDER + 1) for dx in range(-_BORDER, _BORDER + 1)]
 
 
-def look(video: Float32[Tensor, "b t c h w"], spec: ClipSpec) -> Seen:
+def look(
+    video: Float32[Tensor, "b t c h w"],
+    spec: ClipSpec,
+    *,
+    known: Int64[np.ndarray, " b"] | None = None,
+) -> Seen:
     """Read class, pose, pitch and strokes from pictures alone.
 
     Args:
         video: frames in [0, 1], shape (b, t, c, h, w), of any side and length; RGB or grey.
         spec: only its frame rate counts.
+        known: classes along whose instruments the hand and the stroke are looked for; None: the
+            most probable.
 
     Returns:
         See `Seen`. Reference values on clean pictures are in docs/data/orchestra.md.
@@ -101,7 +108,9 @@ def look(video: Float32[Tensor, "b t c h w"], spec: ClipSpec) -> Seen:
     """
     if not torch.isfinite(video).all():
         raise ValueError("video holds values that are not finite; every value must be a number")
-    parts = [_look(part, spec) for part in video.detach().cpu().clamp(0, 1).split(64)]
+    batches = list(video.detach().cpu().clamp(0, 1).split(64))
+    along = [None] * len(batches) if known is None else torch.from_numpy(known).split(64)
+    parts = [_look(*batch, spec) for batch in zip(batches, along, strict=True)]
     return Seen(
         class_probabilities=np.concatenate([part.class_probabilities for part in parts]),
         pose=np.concatenate([part.pose for part in parts]),
@@ -112,7 +121,9 @@ def look(video: Float32[Tensor, "b t c h w"], spec: ClipSpec) -> Seen:
     )
 
 
-def _look(video: Float32[Tensor, "b t c h w"], spec: ClipSpec) -> Seen:
+def _look(
+    video: Float32[Tensor, "b t c h w"], known: Int64[Tensor, " b"] | None, spec: ClipSpec
+) -> Seen:
     b, t, channels = video.shape[:3]
     frames = _resize(video.flatten(0, 1), SIDE).unflatten(0, (b, t))
     banks = [_bank(channels, blur) for blur in BLURS]
@@ -125,7 +136,7 @@ def _look(video: Float32[Tensor, "b t c h w"], spec: ClipSpec) -> Seen:
         best[blur == level] = _best(glances[blur == level], banks[level])
     by_class, shift = best.max(-1)
     probabilities = torch.softmax(by_class.double() / SOFTNESS, dim=-1).numpy()
-    classes = probabilities.argmax(1)
+    classes = probabilities.argmax(1) if known is None else known.numpy()
     shifts = np.array(_SHIFTS)[shift.numpy()[np.arange(b), classes]]
 
     pose, stroke, agreement = np.empty((b, t)), np.empty((b, t)), np.empty(b)

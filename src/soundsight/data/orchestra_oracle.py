@@ -120,7 +120,9 @@ def nearest_pitches(
 def perceive(clip: Clip) -> Perceived:
     """What is seen and what is heard in clips, one number of each kind per clip, to be compared.
 
-    The place is the median of the hand's pose over the frames. The pitch is the median, over the
+    The place is the median of the hand's pose over the frames; `place_in_class` along the
+    instrument of the clip's label, if it has one, so that soft pictures whose instrument is
+    mistaken for another's can still be asked for the pose. The pitch is the median, over the
     same moments, of the note that sounds then (before the first, that one), in octaves above the
     lowest note of the instrument heard: a pose says where in its register an instrument plays, so
     that pitch and class are told apart. A clip without a player in sight has the place NaN, one
@@ -142,14 +144,32 @@ def _perceive(clip: Clip) -> Perceived:
     frames = clip.video.shape[1]
     moments = (np.arange(frames) + 0.5) / clip.spec.fps
     lowest = frequency(LOWS[heard.classes].astype(np.float64))
+    place = np.where(visible, np.median(seen.pose, axis=1), np.nan)
     return Perceived(
-        place=np.where(visible, np.median(seen.pose, axis=1), np.nan),
+        place=place,
+        place_in_class=_place_in_class(clip, seen, place),
         pitch=np.log2(_sounding(heard, moments) / lowest),
         seen_class=np.where(visible, seen.classes, UNKNOWN),
         heard_class=np.where(np.isfinite(heard.pitch_hz), heard.classes, UNKNOWN),
         seen_times_s=seen.strokes if frames > 1 else None,
         heard_times_s=heard.onsets if frames > 1 else None,
     )
+
+
+def _place_in_class(
+    clip: Clip, seen: Seen, place: Float64[np.ndarray, " b"]
+) -> Float64[np.ndarray, " b"] | None:
+    """The place along the instrument of the label, looked for again where another was seen."""
+    if clip.label is None:
+        return None
+    assert clip.video is not None
+    label = clip.label.numpy()
+    found = np.where(label >= 0, place, np.nan)
+    again = np.isfinite(found) & (label != seen.classes)
+    if again.any():
+        others = look(clip.video[torch.from_numpy(again)], clip.spec, known=label[again])
+        found[again] = np.median(others.pose, axis=1)
+    return found
 
 
 def _sounding(heard: Heard, moments: Float64[np.ndarray, " t"]) -> Float64[np.ndarray, " b"]:

@@ -32,6 +32,9 @@ class Perceived:
 
     place: Float64[np.ndarray, " b"] | None = None
     """What is seen that goes up with the pitch; NaN where nothing is seen."""
+    place_in_class: Float64[np.ndarray, " b"] | None = None
+    """The same, looked for as the class of the clip's label shows it; NaN where nothing is seen, or
+    the clip has no label."""
     pitch: Float64[np.ndarray, " b"] | None = None
     """log2 of the frequency heard, Hz (in a world of instruments, over the lowest note of the one
     heard); NaN where no pitch is heard."""

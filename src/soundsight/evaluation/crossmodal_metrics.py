@@ -10,7 +10,8 @@ Metrics, after "image_" or "sound_" (what was made):
   alike of all n, by the judge of correspondence; `auc`: probability that it is more alike than
   another one. Of equally alike ones each is as likely.
 - `pitch_place`: rank correlation of the pitch heard and the place seen, of an output and its given
-  partner; `pitch_place_in_class`: of ranks within the classes, exchanged within them alone.
+  partner; `pitch_place_in_class`: of ranks within the classes, exchanged within them alone, the
+  place read as the pair's class shows it.
 - `pitch_near`: share of sounds whose pitch, by the judge of pitch, is at most a semitone off the
   real sound's. A sound without a pitch is wrong; pairs whose real one has none are left out.
 - `frechet`, `kid`: distances of features from those of real clips, of halves of the pairs that
@@ -239,9 +240,9 @@ class Scorer:
             together = np.zeros(len(made), np.int64)
             yield from self._correlation(name, "pitch_place", made, place, pitch, together)
             if self.told:
-                groups = made.labels
-                metric = "pitch_place_in_class"
-                yield from self._correlation(name, metric, made, place, pitch, groups)
+                metric, groups = "pitch_place_in_class", made.labels
+                shown = place if seen.place_in_class is None else seen.place_in_class
+                yield from self._correlation(name, metric, made, shown, pitch, groups)
             readable = (np.isfinite(place) & np.isfinite(pitch)).astype(np.float64)
             found = Sources(made.sources, self.protocol).mean(readable)
             yield self._row(name, "pitch_place_readable", found)
