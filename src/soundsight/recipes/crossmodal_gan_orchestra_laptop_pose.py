@@ -9,7 +9,7 @@ Command: soundsight train crossmodal_gan_orchestra_laptop_pose --out runs/pose
 Hardware: 2 CPU cores.
 Time: half an hour with one thread.
 Score: rank correlation of the hand's place and the sound's pitch within instruments, 1,000 pairs:
-    0.87 (0.83 to 0.90; real 0.99; sounds of other instruments 0.00); instrument right 0.995 (0.084).
+    0.87 (0.83 to 0.90; real 0.99; sounds of other instruments 0.00); instrument right 0.995.
 """
 
 import dataclasses
