@@ -70,8 +70,8 @@ class MatchingEncoder(nn.Module):
         """InfoNCE over the batch.  Raises a ValueError for a batch of 1: none is wrong there."""
         if len(x) < 2:
             raise ValueError("a batch of 1: a matcher needs at least 2")
-        codes = (F.normalize(code, dim=1) for code in (self(x), self.other(other)))
-        said = info_nce(*codes, self.TEMPERATURE)
+        a, b = F.normalize(self(x), dim=1), F.normalize(self.other(other), dim=1)
+        said = info_nce(a, b, self.TEMPERATURE)
         return Loss(said["nce"], said)
 
 
