@@ -32,9 +32,6 @@ class Perceived:
 
     place: Float64[np.ndarray, " b"] | None = None
     """What is seen that goes up with the pitch; NaN where nothing is seen."""
-    place_in_class: Float64[np.ndarray, " b"] | None = None
-    """The same, looked for as the class of the clip's label shows it; NaN where nothing is seen, or
-    the clip has no label."""
     pitch: Float64[np.ndarray, " b"] | None = None
     """log2 of the frequency heard, Hz (in a world of instruments, over the lowest note of the one
     heard); NaN where no pitch is heard."""
@@ -50,6 +47,9 @@ class Perceived:
     """How much the picture changes from the middle of each frame to that of the next."""
     flux: Float64[np.ndarray, "b m"] | None = None
     """How much the sound's level rises meanwhile."""
+    place_in_class: Float64[np.ndarray, " b"] | None = None
+    """The place, looked for as the class of the clip's label shows it; NaN where nothing is seen,
+    or the clip has no label."""
 
     def __len__(self) -> int:
         return len(next(iter(self.parts().values()), ()))
