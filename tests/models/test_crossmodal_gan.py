@@ -408,7 +408,8 @@ def test_a_matchers_loss_is_of_what_is_given_and_what_is_made(direction):
     codes = model.encoders(model.given(clip)), model.encoders.other(model.real(clip))
     assert codes[0].shape == codes[1].shape == (6, 12)
     assert name == "encoders"
-    torch.testing.assert_close(loss.total, info_nce(*codes, 0.1)["nce"])
+    unit = (torch.nn.functional.normalize(code, dim=1) for code in codes)
+    torch.testing.assert_close(loss.total, info_nce(*unit, 0.1)["nce"])
     assert set(loss.terms) == {"nce", "right"}
     for part in ("video", "audio"):
         with pytest.raises(ValueError, match="of each clip is needed: these have none"):
