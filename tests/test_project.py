@@ -258,6 +258,7 @@ def test_every_paper_has_its_page():
         "sound2sight",
         "svg_lp",
         "audio_only",
+        "ddpae",
         "speech_driven",
         "joint_gan",
         "crossmodal_gan",

@@ -339,3 +339,34 @@ def test_score_frames_holds_every_sample_against_the_one_truth():
     found = score_frames(futures, truth)
     expected = ssim(futures[1, 2, 3], truth[1, 3], data_range=1.0)
     assert float(found["ssim"][1, 2, 3]) == pytest.approx(float(expected))
+
+
+# ---- A part of the frame -------------------------------------------------------------------------
+
+
+def test_a_region_is_scored_as_if_it_were_the_frame():
+    world = Squares()
+    region = (0.25, 0.5, 0.75, 1.0)
+    scores = evaluate({"listener": Listener(1.0)}, world, region=region)
+    plain = evaluate({"listener": Listener(1.0)}, world)
+    drawn = Listener(1.0)(
+        world.clips(scores.indices).crop(0, FRAMES).context(SEEN), 4, Streams(0, scores.indices)
+    ).video.unflatten(0, (7, 4))[:, :, SEEN:, :, 12:24, 6:18]
+    truth = world.clips(scores.indices).video[:, SEEN:FRAMES, :, 12:24, 6:18]
+    expected = score_frames(drawn, truth)
+    for name in ("psnr", "ssim"):
+        found = scores.per_clip["listener", f"{name}_region", "mean"]
+        assert np.allclose(found, expected[name].mean(1).numpy())
+    for key, values in plain.per_clip.items():
+        assert np.array_equal(values, scores.per_clip[key]), key
+
+
+@pytest.mark.parametrize("region", [(0.5, 0, 0.4, 1), (0, 0, 1, 1.1), (-0.1, 0, 1, 1)])
+def test_a_region_lies_inside_the_frame(region):
+    with pytest.raises(ValueError, match="region=.* must be left, top, right and bottom"):
+        evaluate(region=region)
+
+
+def test_a_region_that_is_too_small_is_refused():
+    with pytest.raises(ValueError, match=r"is 2x24 pixels of frames of 24: SSIM needs at least 7x7"):
+        evaluate(region=(0.4, 0.0, 0.5, 1.0))

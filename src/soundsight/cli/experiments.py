@@ -108,12 +108,29 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Compare:
-    """Score several runs of one kind on the same clips: one table and one page, with controls."""
+    """Score several runs of one kind on the same clips: one table and one page, with controls.
 
-    runs: Positional[tuple[Path, ...]]
+    With --suite NAME: train all rows of a paper's table first, as far as they are not trained.
+    """
+
+    runs: Positional[tuple[Path, ...]] = ()
     """Run folders; the first one's recipe gives the data and the protocol."""
     out: Path = Path("comparison")
-    """Folder for `report/`."""
+    """Folder for `report/`, and for the runs of a suite."""
+    suite: str | None = None
+    """A whole table, such as sound2sight_table1_laptop; what is done in `out` is not done again."""
+    budget: int | None = None
+    """Suite: training steps of every row; default: the recipes'."""
+    seeds: tuple[int, ...] = (0,)
+    """Suite: seeds of the trainings behind every row."""
+    jobs: int = 1
+    """Suite: trainings at a time, which share the cores."""
+    rows: tuple[str, ...] = ()
+    """Suite: names of the rows wanted; NAME=RECIPE adds one. Default: all."""
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Suite: PART.FIELD=VALUE of all rows' recipes, such as data.digits=mnist; may be repeated."""
+    data: str | None = None
+    """Suite: prepared data, or a folder of videos, to learn from."""
     samples: int | None = None
     """Futures, pictures or sounds K per clip; default: the recipe's."""
     clips: int | None = None
@@ -278,17 +295,17 @@ def sample(arguments: Sequence[str]) -> dict[str, Any]:
     files: dict[str, list[str]] = {}
     if run.model.makes and not run.model.takes and not options.clips:
         why = "is for models that continue clips; this one generates from nothing"
-        _refuse(options, ("start", "count", "give"), why)
+        refuse(options, ("start", "count", "give"), why)
         results, samples = _from_nothing(run, options)
     elif sampling.takes_parts(run):
         why = "is not for models of single pictures and their sounds"
-        _refuse(options, ("frames", "walk", "steps", "vary", "wav"), why)
+        refuse(options, ("frames", "walk", "steps", "vary", "wav"), why)
         results, samples = _across(run, options)
     else:
         why = "is for models of single pictures and their sounds"
-        _refuse(options, ("give",), why)
+        refuse(options, ("give",), why)
         why = "is for models that generate from nothing"
-        _refuse(options, ("walk", "steps", "vary", "wav"), why)
+        refuse(options, ("walk", "steps", "vary", "wav"), why)
         results, samples = _futures(run, options)
         if samples > 1 and getattr(run.model, "deterministic", False):
             say(f"{options.run} draws nothing at random: all {samples} futures of a clip are alike")
@@ -305,10 +322,10 @@ def _futures(run: Any, options: Sample) -> tuple[Iterable[tuple[str, list[Path]]
     out, samples = sampling.probe_writable(options.out), _or(options.samples, 1)
     asked: dict[str, Any] = {"samples": samples, "seed": options.seed, "frames": options.frames}
     if options.clips:
-        _refuse(options, ("count",), "is for clips of the run's own data; videos are named")
+        refuse(options, ("count",), "is for clips of the run's own data; videos are named")
         files = sampling.sample_files(run, options.clips, out, start_s=options.start, **asked)
         return files, samples
-    _refuse(options, ("start",), "is for videos, and none are named")
+    refuse(options, ("start",), "is for videos, and none are named")
     return sampling.sample_data(run, out, clips=_or(options.count, 4), **asked), samples
 
 
@@ -322,10 +339,10 @@ def _across(run: Any, options: Sample) -> tuple[Iterable[tuple[str, list[Path]]]
     out = sampling.probe_writable(options.out)
     asked: dict[str, Any] = {"samples": samples, "seed": options.seed, "give": options.give}
     if options.clips:
-        _refuse(options, ("count",), "is for clips of the run's own data; files are named")
+        refuse(options, ("count",), "is for clips of the run's own data; files are named")
         asked["start_s"] = options.start
         return sampling.translate_files(run, options.clips, out, **asked), samples
-    _refuse(options, ("start",), "is for files, and none are named")
+    refuse(options, ("start",), "is for files, and none are named")
     return sampling.translate_data(run, out, clips=_or(options.count, 4), **asked), samples
 
 
@@ -336,9 +353,9 @@ def _from_nothing(run: Any, options: Sample) -> tuple[Iterable[tuple[str, list[P
     if options.walk and options.vary:
         raise ValueError("--walk and --vary are two requests: ask for one at a time")
     if options.walk:
-        _refuse(options, ("samples",), "a walk has --steps instead")
+        refuse(options, ("samples",), "a walk has --steps instead")
     else:
-        _refuse(options, ("steps",), "is the length of a --walk")
+        refuse(options, ("steps",), "is the length of a --walk")
     out, samples = sampling.probe_writable(options.out), _or(options.samples, 8)
     asked: dict[str, Any] = {"seed": options.seed, "frames": options.frames, "wav": options.wav}
     if options.walk:
@@ -350,7 +367,7 @@ def _from_nothing(run: Any, options: Sample) -> tuple[Iterable[tuple[str, list[P
     return [("noise", sampling.sample_noise(run, out, samples=samples, **asked))], samples
 
 
-def _refuse(options: Any, names: Sequence[str], why: str) -> None:
+def refuse(options: Any, names: Sequence[str], why: str) -> None:
     """Raise a ValueError if one of these options was given."""
     defaults = {field.name: field.default for field in dataclasses.fields(options)}
     for name in names:
@@ -380,6 +397,14 @@ def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
 def compare(arguments: Sequence[str]) -> dict[str, Any]:
     """`soundsight compare`."""
     options = parse(Compare, arguments, verb="compare")
+    if options.suite is not None:
+        from soundsight.cli.suite import compare_suite
+
+        return compare_suite(options)
+    why = "is for a --suite; these are trained runs"
+    refuse(options, ("budget", "seeds", "jobs", "rows", "set", "data"), why)
+    if not options.runs:
+        raise ValueError("compare needs run folders, or a whole table: --suite NAME")
     from soundsight import sampling
 
     names = [path.name for path in options.runs]

@@ -85,9 +85,13 @@ def judge(scores: Scores, claims: Iterable[Claim]) -> list[Judged]:
     judged = []
     for claim in claims:
         row = scores.row(f"{claim.better} - {claim.worse}", claim.metric, claim.rule, claim.frame)
-        low, high = (row.low, row.high)
-        if not metric(claim.metric).higher_is_better:
-            low, high = -row.high, -row.low
-        verdict: Verdict = "holds" if low > 0 else "does not hold" if high < 0 else "not shown"
-        judged.append(Judged(claim, row, verdict))
+        judged.append(Judged(claim, row, verdict(row)))
     return judged
+
+
+def verdict(row: Row) -> Verdict:
+    """What a paired difference, better minus worse, says of the claim that it is the better one."""
+    low, high = (row.low, row.high)
+    if not metric(row.metric).higher_is_better:
+        low, high = -row.high, -row.low
+    return "holds" if low > 0 else "does not hold" if high < 0 else "not shown"

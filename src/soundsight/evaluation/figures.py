@@ -9,15 +9,20 @@ from textwrap import shorten
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Float64, UInt8
 from torch import Tensor
 
 from soundsight.evaluation.forecasters import REAL, SHUFFLED
 from soundsight.evaluation.labels import METRICS, metric, name_label
 from soundsight.evaluation.scores import Row, is_control
 
-MODEL_COLORS = ("#2f6fde", "#d9541e", "#1a9850", "#9b4dca", "#b8860b")
+MODEL_COLORS = (
+    "#2f6fde", "#d9541e", "#1a9850", "#9b4dca", "#b8860b", "#0f9aa8", "#d6336c", "#7a5236",
+    "#6b8e23", "#8c7ae6", "#e08e0b", "#4a6572",
+)  # fmt: skip
 """Of the models, in the order of the table."""
+MARKERS = ("o", "s", "^", "D", "v")
+"""Of the models as well, one after the other: told apart without color."""
 CONTROL_STYLES = {
     "copy_last": ("#8a8f98", (0, (1, 1.2))),
     "mean_image": ("#8a8f98", (0, (5, 2))),
@@ -26,6 +31,8 @@ CONTROL_STYLES = {
 """Color and dashes of those that learned nothing: told apart without color."""
 INK = {"light": "#30343b", "dark": "#d5d9e0"}
 """Color of axes and letters on a light and on a dark page."""
+MANY = 5
+"""Models beyond which their lines are thinner."""
 GAP = 2
 """Pixels between the frames of a film strip."""
 
@@ -42,40 +49,79 @@ def curves(rows: Sequence[Row], metric_name: str, *, seen: int) -> dict[str, byt
         An SVG file for each theme of the page behind the transparent picture, "light" and "dark";
         equal rows give equal bytes.
     """
+    lines: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.frame is not None and row.name != REAL:  # It would only stretch the axis.
+            lines.setdefault(row.name, []).append(row)
+    points = {
+        name: np.array(sorted((row.frame or 0, *row[4:7]) for row in line))
+        for name, line in lines.items()
+    }
+    shown = metric(metric_name)
+    label = f"{shown.label} [{shown.unit}]" if shown.unit else shown.label
+    return line_chart(points, f"frame (the first {seen} are seen)", label)
+
+
+def best_of_curves(rows: Sequence[Row]) -> dict[str, bytes]:
+    """Expected SSIM of the best of k futures over k, one line per forecaster of several.
+
+    Args:
+        rows: any; those of the metrics "ssim_best_of_<k>" are shown.
+
+    Returns:
+        As `curves`; nothing if there are no such rows.
+    """
+    begin = "ssim_best_of_"
+    found = [row for row in rows if row.metric.startswith(begin)]
+    points: dict[str, list[tuple[float, ...]]] = {}
+    for row in found:
+        points.setdefault(row.name, []).append((int(row.metric.removeprefix(begin)), *row[4:7]))
+    if not points:
+        return {}
+    lines = {name: np.array(sorted(line)) for name, line in points.items()}
+    return line_chart(lines, "number k of futures", "SSIM, best of k")
+
+
+def line_chart(
+    lines: Mapping[str, Float64[np.ndarray, "n 4"]], across: str, up: str
+) -> dict[str, bytes]:
+    """Lines with a band each.
+
+    Args:
+        lines: by name of a forecaster or control: place across, value, and both ends of its
+            interval, a row for each point.
+        across: label of the axis, with whole numbers.
+        up: label of the other one.
+
+    Returns:
+        An SVG file for each theme, as `curves`.
+    """
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     ink = INK["light"]
-    # The real future would only stretch the axis.
-    names = [name for name in dict.fromkeys(row.name for row in rows) if name != REAL]
-    models = [name for name in names if not is_control(name)]
+    models = [name for name in lines if not is_control(name)]
     with matplotlib.rc_context({"svg.hashsalt": "soundsight", "font.size": 10}):
         figure = Figure(figsize=(6.4, 4.3), layout="constrained")
         axes = figure.add_subplot()
-        for name in names:
-            line = sorted(
-                (row.frame, row.value, row.low, row.high)
-                for row in rows
-                if row.name == name and row.frame is not None
-            )
-            frames, value, low, high = np.array(line).T
+        for name, points in lines.items():
+            place, value, low, high = points.T
             style = _line_style(name, models)
             label = shorten(name_label(name), 60, placeholder=" …")
-            axes.plot(frames, value, label=label, **style)
-            axes.fill_between(frames, low, high, color=style["color"], alpha=0.15, linewidth=0)
-        shown = metric(metric_name)
-        axes.set_xlabel(f"frame (the first {seen} are seen)", color=ink)
-        axes.set_ylabel(f"{shown.label} [{shown.unit}]" if shown.unit else shown.label, color=ink)
+            axes.plot(place, value, label=label, **style)
+            axes.fill_between(place, low, high, color=style["color"], alpha=0.15, linewidth=0)
+        axes.set_xlabel(across, color=ink)
+        axes.set_ylabel(up, color=ink)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.tick_params(colors=ink)
         axes.grid(color=ink, alpha=0.15, linewidth=0.6)
         for side, spine in axes.spines.items():
             spine.set_visible(side in ("left", "bottom"))
             spine.set_color(ink)
-        longest = max(len(name_label(name)) for name in names)
+        longest = max(len(name_label(name)) for name in lines)
         columns = 2 if longest < 45 else 1
-        figure.set_figheight(3.6 + 0.2 * -(-len(names) // columns))
+        figure.set_figheight(3.6 + 0.2 * -(-len(lines) // columns))
         figure.legend(
             loc="outside lower left", ncols=columns, frameon=False, labelcolor=ink, fontsize=9
         )
@@ -91,9 +137,11 @@ def _line_style(name: str, models: Sequence[str]) -> dict:
     """Models are thick and colored, their doubles dashed in the same color, the rest grey."""
     model = name.removesuffix(SHUFFLED)
     if model in models:
-        color = MODEL_COLORS[models.index(model) % len(MODEL_COLORS)]
+        number = models.index(model)
+        color, marker = MODEL_COLORS[number % len(MODEL_COLORS)], MARKERS[number % len(MARKERS)]
         if model == name:
-            return {"color": color, "linewidth": 2.2, "marker": "o", "markersize": 3, "zorder": 3}
+            look = {"color": color, "marker": marker, "markersize": 3}
+            return {**look, "linewidth": 2.2 if len(models) <= MANY else 1.4, "zorder": 3}
         return {"color": color, "linewidth": 1.6, "linestyle": (0, (3, 1.5)), "zorder": 2}
     color, dashes = CONTROL_STYLES.get(name, ("#8a8f98", "solid"))
     return {"color": color, "linewidth": 1.3, "linestyle": dashes}

@@ -39,6 +39,7 @@ from soundsight.evaluation.image import PSNR_CAP_DB, psnr, ssim_ranges
 from soundsight.evaluation.scores import (
     FRAME_METRICS,
     NO_RULE,
+    REGION,
     Example,
     ForecastProtocol,
     Future,
@@ -63,6 +64,8 @@ __all__ = [
     "score_frames",
 ]
 
+SMALLEST = 7
+"""Least side of a part that is scored on its own, pixels: that of SSIM's window."""
 BEST_OF = (1, 2, 3, 5, 10, 20, 50, 100)
 """Numbers k of samples for which the best of k is reported, as far as K goes, and K itself."""
 
@@ -139,6 +142,14 @@ def _check(
         raise ValueError(
             f"frames={protocol.frames}: the data set's clips have only {dataset.spec.frames}"
         )
+    if protocol.region is not None:
+        pixel = torch.empty(1, dataset.spec.size, dataset.spec.size)
+        part = tuple(crop_frames(pixel, protocol.region).shape[1:])
+        if min(part) < SMALLEST:
+            raise ValueError(
+                f"region={protocol.region} is {part[1]}x{part[0]} pixels of frames of "
+                f"{dataset.spec.size}: SSIM needs at least {SMALLEST}x{SMALLEST}"
+            )
     for name in judges:
         if name not in forecasters:
             raise ValueError(f"realness of {name!r}: the forecasters are {', '.join(forecasters)}")
@@ -300,6 +311,24 @@ def score_frames(
     return dict(zip(FRAME_METRICS, (ratio, similarity, legacy), strict=True))
 
 
+def crop_frames(
+    frames: Float[Tensor, "*b c h w"], region: tuple[float, float, float, float]
+) -> Float[Tensor, "*b c i j"]:
+    """A part of every frame.
+
+    Args:
+        frames: any, shape (..., c, h, w).
+        region: left, top, right and bottom edge, shares of the frame's sides; rounded to pixels.
+
+    Returns:
+        Shape (..., c, i, j).
+    """
+    height, width = frames.shape[-2:]
+    x0, y0, x1, y1 = region
+    rows = slice(round(y0 * height), round(y1 * height))
+    return frames[..., rows, round(x0 * width) : round(x1 * width)]
+
+
 def apply_rules(
     values: Float64[Tensor, "b s ..."],
     best: Tensor,
@@ -328,6 +357,9 @@ def _score(tally: _Tally, entry: Entry, futures: Tensor, batch: _Batch) -> None:
     assert batch.truth.video is not None
     truth = batch.truth.video[:, tally.protocol.seen :]
     scores = score_frames(futures, truth)
+    if (region := tally.protocol.region) is not None:
+        part = score_frames(crop_frames(futures, region), crop_frames(truth, region))
+        scores |= {metric + REGION: values for metric, values in part.items()}
     sample_ssim = scores["ssim"].mean(-1)
     best = sample_ssim.argmax(1)
     tally.note(entry.name, sample_ssim)

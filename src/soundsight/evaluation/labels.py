@@ -51,6 +51,10 @@ METRICS = {
         "The same with data range 2, which older software assumed unasked. It is always higher: "
         "compare it with published numbers, and with nothing else.",
     ),
+    "psnr_region": Metric(
+        "PSNR, region", "dB", 2, True, "PSNR of the part of the frame that the protocol names."
+    ),
+    "ssim_region": Metric("SSIM, region", "", 4, True, "SSIM of that part."),
     "block_iou": Metric(
         "Block overlap (IoU)",
         "",

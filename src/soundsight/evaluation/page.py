@@ -16,7 +16,10 @@ from soundsight.evaluation.labels import (
 from soundsight.evaluation.scores import Row, is_control, is_difference, is_real
 from soundsight.page.pieces import card, definitions, folded, player, safe, table
 
-HEADLINE = ("psnr_first_half", "psnr", "ssim", "ssim_legacy", "block_iou", "block_time_error")
+HEADLINE = (
+    "psnr_first_half", "psnr", "ssim", "ssim_legacy", "psnr_region", "ssim_region", "block_iou",
+    "block_time_error",
+)  # fmt: skip
 CURVES = ("psnr", "ssim", "ssim_legacy")
 
 
@@ -47,21 +50,7 @@ FOOTER = (
 
 def claims_section(judged: Sequence[Judged]) -> str:
     """Each claim with its verdict and the difference it rests on."""
-    items = []
-    for claim, row, verdict in judged:
-        shown = metric(claim.metric)
-        rule = RULE_LABELS.get(claim.rule, claim.rule).lower()
-        frame = "" if claim.frame is None else f", frame {claim.frame}"
-        evidence = (
-            f"{row.value:+.{shown.decimals}f} {shown.unit} "
-            f"[{row.low:+.{shown.decimals}f}, {row.high:+.{shown.decimals}f}]"
-        )
-        items.append(
-            f'<li><span class="verdict {verdict.replace(" ", "-")}">{verdict.capitalize()}</span>'
-            f"<span>{safe(claim.text)}</span>"
-            f'<span class="evidence">{safe(evidence)}<br>{safe(shown.label)}, '
-            f"{safe(rule)}{frame}</span></li>"
-        )
+    items = [claim_item(one) for one in judged]
     if not items:
         return ""
     return (
@@ -69,6 +58,33 @@ def claims_section(judged: Sequence[Judged]) -> str:
         "confidence interval of the difference is on the right side of zero, <em>does not "
         "hold</em> if it is on the wrong side, and is <em>not shown</em> if zero lies inside.</p>"
         f'<ul class="claims">{"".join(items)}</ul>'
+    )
+
+
+def claim_item(judged: Judged, note: str = "") -> str:
+    """One claim: verdict, words, and the difference it rests on.
+
+    Args:
+        judged: the claim with its evidence.
+        note: more words under it, plain text.
+
+    Returns:
+        HTML, a list's item.
+    """
+    claim, row, verdict = judged
+    shown = metric(claim.metric)
+    rule = RULE_LABELS.get(claim.rule, claim.rule).lower()
+    frame = "" if claim.frame is None else f", frame {claim.frame}"
+    evidence = (
+        f"{row.value:+.{shown.decimals}f} {shown.unit} "
+        f"[{row.low:+.{shown.decimals}f}, {row.high:+.{shown.decimals}f}]"
+    )
+    more = f'<br><span class="note">{safe(note)}</span>' if note else ""
+    return (
+        f'<li><span class="verdict {verdict.replace(" ", "-")}">{verdict.capitalize()}</span>'
+        f"<span>{safe(claim.text)}{more}</span>"
+        f'<span class="evidence">{safe(evidence)}<br>{safe(shown.label)}, '
+        f"{safe(rule)}{frame}</span></li>"
     )
 
 
@@ -172,7 +188,7 @@ def curves_section(rules: Sequence[str], files: Iterable[str], folder: str) -> s
     parts: list[str] = []
     for rule in rules:
         figures = {
-            m: _curve(f"{folder}/{m}_{rule}", m, rule)
+            m: curve_figure(f"{folder}/{m}_{rule}", curve_caption(m, rule))
             for m in CURVES
             if f"{m}_{rule}_light.svg" in there
         }
@@ -193,13 +209,34 @@ def curves_section(rules: Sequence[str], files: Iterable[str], folder: str) -> s
     return words + "".join(parts)
 
 
-def _curve(stem: str, name: str, rule: str) -> str:
-    caption = f"{metric(name).label}: {RULE_LABELS[rule].lower()}"
-    alt = f"Line chart of {caption} over the predicted frames; the numbers are in the table below."
+def curve_figure(stem: str, caption: str) -> str:
+    """A curve in the theme of the page.
+
+    Args:
+        stem: relative link without "_light.svg" and "_dark.svg".
+        caption: plain text.
+
+    Returns:
+        HTML.
+    """
+    alt = f"Line chart of {caption}; the numbers are in the tables and in scores.csv."
     return (
         f'<figure class="card"><picture><source media="(prefers-color-scheme: dark)" '
         f'srcset="{stem}_dark.svg"><img src="{stem}_light.svg" '
         f'alt="{safe(alt)}"></picture><figcaption>{safe(caption)}</figcaption></figure>'
+    )
+
+
+def curve_caption(name: str, rule: str) -> str:
+    """What a curve over the predicted frames shows."""
+    return f"{metric(name).label}: {RULE_LABELS[rule].lower()}"
+
+
+def strip_item(title: str, link: str) -> str:
+    """A film strip with its title; HTML, to be put into an element of the class "strips"."""
+    return (
+        f'<div><strong>{safe(title)}</strong><img src="{safe(link)}" '
+        f'alt="Film strip: {safe(title)}" loading="lazy"></div>'
     )
 
 
@@ -217,11 +254,7 @@ def examples_section(examples: Sequence[Shown]) -> str:
         players = "".join(
             player(p.title, p.note, p.video, seen_s=example.seen_seconds) for p in example.players
         )
-        strips = "".join(
-            f'<div><strong>{safe(p.title)}</strong><img src="{safe(p.strip)}" '
-            f'alt="Film strip: {safe(p.title)}" loading="lazy"></div>'
-            for p in example.players
-        )
+        strips = "".join(strip_item(p.title, p.strip) for p in example.players)
         parts.append(
             f'<div class="card" id="example{i}"><div class="example-head">'
             f'<h3>{safe(example.title)}</h3><button type="button" data-example="example{i}" '

@@ -1,6 +1,6 @@
 """What an evaluation leaves behind: per-clip numbers, and the tidy rows made from them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -23,6 +23,8 @@ NO_RULE = "none"
 """Rule of a row that does not choose among samples."""
 FRAME_METRICS = ("psnr", "ssim", "ssim_legacy")
 """Scored in every frame: PSNR in dB, SSIM with data range 1, and with the published one, 2."""
+REGION = "_region"
+"""Suffix of the metrics of `ForecastProtocol.region`."""
 CONTROLS = (*TRIVIAL, "centre_block")
 """What every forecaster is compared with, beside its own shuffled double."""
 
@@ -64,6 +66,9 @@ class ForecastProtocol:
     """Clips of which pairs of samples are compared (the costliest number of all)."""
     examples: int = 4
     """Clips of which futures are kept to be shown."""
+    region: tuple[float, float, float, float] | None = None
+    """Part of the frame that is scored on its own as well, such as a mouth: left, top, right and
+    bottom edge, shares of the frame's side."""
 
     def __post_init__(self) -> None:
         least = {"seen": 1, "num_samples": 1, "clips": 2, "seed": 0, "batch_clips": 1}
@@ -77,6 +82,12 @@ class ForecastProtocol:
             raise ValueError(f"rules={self.rules} must be different ones of {RULES}")
         if not 0 < self.confidence < 1:
             raise ValueError(f"confidence={self.confidence} must lie between 0 and 1")
+        if self.region is not None:
+            x0, y0, x1, y1 = self.region
+            if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+                raise ValueError(
+                    f"region={self.region} must be left, top, right and bottom edge, from 0 to 1"
+                )
 
     @property
     def horizon(self) -> int:
@@ -166,7 +177,11 @@ def is_difference(row: Row) -> bool:
 
 
 def make_rows(
-    per_clip: dict[Key, np.ndarray], models: Iterable[str], protocol: ForecastProtocol
+    per_clip: dict[Key, np.ndarray],
+    models: Iterable[str],
+    protocol: ForecastProtocol,
+    *,
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> list[Row]:
     """Means and paired differences of per-clip numbers, with their intervals.
 
@@ -174,11 +189,13 @@ def make_rows(
         per_clip: arrays (n, T-F) or (n,) by (name, metric, rule).
         models: names whose differences from the controls and from each other are reported.
         protocol: says the first predicted frame, the seed and the intervals.
+        pairs: differences (first minus second) that are reported instead.
 
     Returns:
         Scores first, then differences.
     """
-    arrays = per_clip | dict(_differences(per_clip, list(models)))
+    wanted = list(_pairs(list(models))) if pairs is None else pairs
+    arrays = per_clip | dict(_differences(per_clip, wanted))
     columns = [column for key, array in arrays.items() for column in _columns(key, array, protocol)]
     intervals: dict[int, Interval] = {}
     for n in {len(values) for *_, values in columns}:
@@ -216,10 +233,9 @@ def _columns(
 
 
 def _differences(
-    per_clip: dict[Key, np.ndarray], models: list[str]
+    per_clip: dict[Key, np.ndarray], pairs: Sequence[tuple[str, str]]
 ) -> Iterator[tuple[Key, np.ndarray]]:
-    """Paired differences of all `_pairs`, in every metric that both have."""
-    pairs = list(_pairs(models))
+    """Paired differences, in every metric that both have."""
     for (name, metric, rule), array in per_clip.items():
         for other in (second for first, second in pairs if first == name):
             if metric.startswith(LABELLED_REAL) and other != name + SHUFFLED:

@@ -104,3 +104,13 @@ def versions() -> dict[str, str]:
     """Versions of what made the numbers."""
     libraries = {name: version(name) for name in ("soundsight", "torch", "numpy", "matplotlib")}
     return {"python": platform.python_version(), **libraries}
+
+
+def hardware() -> dict[str, str | int]:
+    """The machine that this runs on."""
+    import torch
+
+    found: dict[str, str | int] = {"machine": platform.machine(), "cores": os.cpu_count() or 1}
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,9 @@ CLIPS_READ = 2000
 READ_AT_ONCE = 50
 
 
-def weights_hash(run: Run) -> str:
-    """SHA-256 of the run's weights file, hexadecimal."""
-    return hashlib.sha256((run.path / "weights.safetensors").read_bytes()).hexdigest()
+def weights_hash(run: Path) -> str:
+    """SHA-256 of the weights file of a run folder, hexadecimal."""
+    return hashlib.sha256((run / "weights.safetensors").read_bytes()).hexdigest()
 
 
 def enough(data: Dataset, split: str) -> Dataset:
@@ -118,7 +119,7 @@ def about(runs: Mapping[str, Run], data: DataConfig | None = None) -> dict[str, 
     return {
         "recipes": documents,
         "data": recipes.to_json(scored)["data"],
-        "weights": {name: weights_hash(run) for name, run in runs.items()},
+        "weights": {name: weights_hash(run.path) for name, run in runs.items()},
     }
 
 

@@ -15,9 +15,10 @@ import dataclasses
 from soundsight.models import audio_only
 from soundsight.recipes import Recipe
 from soundsight.recipes.sound2sight_m3so_nb import RECIPE as BASE
+from soundsight.training.optim import OptimConfig
 
 RECIPE: Recipe = dataclasses.replace(
     BASE,
     model=audio_only.Config(seen=5),
-    train=dataclasses.replace(BASE.train, optim={"generator": BASE.train.optim["generator"]}),
+    train=dataclasses.replace(BASE.train, optim={"generator": OptimConfig(lr=2e-3, clip_norm=1.0)}),
 )

@@ -26,7 +26,7 @@ RECIPE = Recipe(
         frames=30,
         ema=0.999,
         optim={
-            "generator": OptimConfig(lr=2e-3, clip_norm=1.0),
+            "generator": OptimConfig(lr=1e-3, clip_norm=1.0, warmup=200),
             "discriminator": OptimConfig(lr=2e-4, betas=(0.5, 0.999), clip_norm=1.0),
         },
         validate_every=2000,

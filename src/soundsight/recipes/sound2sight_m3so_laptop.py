@@ -36,7 +36,8 @@ RECIPE = Recipe(
         steps=900,
         batch_size=32,
         ema=0.99,
-        optim={"generator": OptimConfig(lr=2e-3, clip_norm=1.0, warmup=50, schedule="cosine")},
+        # At the paper's 2e-3 the transformers saturate in most runs, and nothing is heard any more.
+        optim={"generator": OptimConfig(lr=1e-3, clip_norm=1.0, warmup=200, schedule="cosine")},
         checkpoint_every=100,
     ),
     evaluate=ForecastProtocol(

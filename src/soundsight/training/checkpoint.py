@@ -70,6 +70,11 @@ def states(run: Path) -> list[Path]:
     return sorted(path for path in (run / "state").glob("step_*") if path.is_dir())
 
 
+def place(run: Path, step: int) -> Path:
+    """The folder of a run's state after so many steps."""
+    return run / "state" / f"step_{step:08d}"
+
+
 def save_state(run: Path, state: State, *, keep: int) -> Path:
     """Write a state and remove all but the newest `keep`.
 
@@ -80,20 +85,20 @@ def save_state(run: Path, state: State, *, keep: int) -> Path:
         OSError: naming the folder, if the disk is full or cannot be written, or if that state
             exists; the states that were there are untouched and nothing half-written is left.
     """
-    place = run / "state" / f"step_{state.step:08d}"
-    part = place.with_name(f"{TEMPORARY}{place.name}-{os.getpid()}")
-    with _naming(place):
+    folder = place(run, state.step)
+    part = folder.with_name(f"{TEMPORARY}{folder.name}-{os.getpid()}")
+    with _naming(folder):
         part.mkdir(parents=True)
         try:
             _write_files(part, state)
-            part.rename(place)
+            part.rename(folder)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-        _sync_folder(place.parent)
-    for old in [path for path in states(run) if path != place][: -keep + 1 or None]:
+        _sync_folder(folder.parent)
+    for old in [path for path in states(run) if path != folder][: -keep + 1 or None]:
         _remove(old)
-    return place
+    return folder
 
 
 def _write_files(folder: Path, state: State) -> None:
@@ -164,7 +169,7 @@ def clean(run: Path, *, step: int) -> None:
     for leftover in [*run.glob(f"{TEMPORARY}*"), *(run / "state").glob(f"{TEMPORARY}*")]:
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     for path in states(run):
-        if path.name > f"step_{step:08d}":
+        if path.name > place(run, step).name:
             _remove(path)
 
 

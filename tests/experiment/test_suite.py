@@ -1,0 +1,159 @@
+"""A suite trains, scores and shows: real processes, interrupted and gone on with."""
+
+import dataclasses
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from soundsight import sampling
+from soundsight.cli import main
+from soundsight.evaluation import suite as scoring
+from soundsight.evaluation.claims import Claim
+from soundsight.experiment import run_evaluation
+from soundsight.experiment.suite import Planned, gather, plan, run_suite
+from soundsight.suites import Row, Suite
+
+TINY = "sound2sight_m3so_tiny"
+FEW = {"train.steps": 4, "evaluate.clips": 4, "evaluate.resamples": 20}
+DIVERGES = {"generator": {"lr": 1e30}, "discriminator": {"lr": 1e30}}
+SUITE = Suite(
+    title="Little",
+    about="Two rows.",
+    rows=(Row("hears", TINY), Row("deaf", TINY, {"model.audio": False})),
+    claims=(Claim("Sound helps", "hears", "deaf", "psnr", "mean", 9),),
+    frames=(4, 9),
+)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The folder of a finished suite, and what was said."""
+    out, said = tmp_path_factory.mktemp("suite"), []
+    run_suite(SUITE, out, seeds=(0, 1), changes=FEW, jobs=2, say=said.append)
+    return out, said
+
+
+def plan_of(out) -> list[Planned]:
+    return plan(SUITE, out, seeds=(0, 1), changes=FEW)
+
+
+def test_every_row_is_trained_with_every_seed(done):
+    out, said = done
+    names = {path.name for path in (out / "runs").iterdir()}
+    assert names == {"hears_seed0", "deaf_seed0", "hears_seed1", "deaf_seed1"}
+    for one in plan_of(out):
+        run = sampling.load_run(one.run)
+        assert run.recipe.train.seed == one.seed
+        assert ("audio" in run.model.takes) == (one.row == "hears")
+    assert sum("done" in line for line in said) == 4
+
+
+def test_a_row_scores_what_evaluate_says_of_its_run(done):
+    out, _ = done
+    (one,) = [o for o in plan_of(out) if o.run.name == "hears_seed1"]
+    alone = run_evaluation({"hears": sampling.load_run(one.run)}, protocol=one.recipe.evaluate)
+    kept = scoring.read(one.scores)
+    assert kept.per_clip.keys() == alone.per_clip.keys()
+    for key, values in alone.per_clip.items():
+        assert np.allclose(kept.per_clip[key], values, rtol=1e-6, atol=1e-9), key
+
+
+def test_the_report_has_rows_claims_and_both_seeds(done):
+    out, _ = done
+    found = json.loads((out / "report" / "scores.json").read_text())
+    names = {row["name"] for row in found["rows"]}
+    assert {"hears", "deaf", "hears, seed 1", "hears:shuffled_audio", "copy_last"} <= names
+    (claim,) = found["claims"]
+    assert set(claim["seeds"]) == {"0", "1"}
+    trained = found["protocol"]["trainings"]
+    assert [(t["row"], t["seed"], t["steps"]) for t in trained] == [
+        ("hears", 0, 4), ("deaf", 0, 4), ("hears", 1, 4), ("deaf", 1, 4)
+    ]  # fmt: skip
+    assert found["protocol"]["rows"]["deaf"] == {"recipe": TINY, "model.audio": False}
+
+
+def test_what_is_done_is_not_done_again(done):
+    out, _ = done
+    before = {p: p.stat().st_mtime_ns for p in (out / "runs").rglob("weights.safetensors")}
+    said: list[str] = []
+    run_suite(SUITE, out, seeds=(0, 1), changes=FEW, say=said.append)
+    assert said == ["4 of 4 runs are trained and scored"]
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+@pytest.mark.slow
+def test_another_protocol_is_scored_anew_and_not_trained_anew(done, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(done[0], out)
+    before = (out / "runs" / "hears_seed0" / "weights.safetensors").stat().st_mtime_ns
+    row = SUITE.only(("hears",))
+    run_suite(row, out, changes=FEW | {"evaluate.clips": 5}, say=lambda line: None)
+    planned = plan(row, out, seeds=(0,), changes=FEW | {"evaluate.clips": 5})
+    assert gather(row, planned).value("hears", "psnr", "mean").n == 5
+    assert (out / "runs" / "hears_seed0" / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_run_that_learned_otherwise_is_refused(done):
+    out, _ = done
+    with pytest.raises(ValueError, match=r"hears_seed0 was trained with another train\.steps"):
+        plan(SUITE, out, seeds=(0,), changes=FEW | {"train.steps": 5})
+    other = dataclasses.replace(SUITE, rows=(Row("hears", TINY, {"model.z_dim": 3}),))
+    with pytest.raises(ValueError, match=r"hears_seed0 was trained with another model\.z_dim"):
+        plan(other, out, seeds=(0,), changes=FEW)
+
+
+@pytest.mark.slow
+def test_one_failure_leaves_the_others_and_is_named(tmp_path):
+    # Its loss becomes infinite in the first step.
+    broken = Row("broken", TINY, {"model.beta": 1e38, "train.optim": DIVERGES})
+    suite = Suite(title="t", about="a", rows=(broken, SUITE.rows[1]), frames=(4,))
+    said: list[str] = []
+    with pytest.raises(ValueError, match=r"1 of 2 runs failed: broken_seed0: error: .*broken_seed"):
+        run_suite(suite, tmp_path, changes=FEW, say=said.append)
+    assert (tmp_path / "scores" / "deaf_seed0.npz").is_file()
+    assert any(line == "broken_seed0: FAILED" for line in said)
+
+
+@pytest.mark.slow
+def test_an_interrupted_suite_goes_on(tmp_path):
+    command = [
+        sys.executable, "-m", "soundsight", "compare", "--suite", "sound2sight_table1_tiny",
+        "--rows", "no_audio", "--budget", "4000", "--clips", "4", "--out", str(tmp_path),
+        "--set", "train.checkpoint_every=100000",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    stats = tmp_path / "runs" / "no_audio_seed0" / "stats.jsonl"
+    deadline = time.time() + 90
+    while not (stats.is_file() and stats.stat().st_size) and time.time() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    (state,) = (tmp_path / "runs" / "no_audio_seed0" / "state").glob("step_*")
+    assert 0 < int(state.name.removeprefix("step_")) < 4000
+
+
+def refused(capsys, *arguments) -> str:
+    capsys.readouterr()
+    assert main([str(a) for a in arguments]) == 2
+    return capsys.readouterr().err
+
+
+def test_requests_that_make_no_sense_are_refused(capsys, tmp_path):
+    suite = ("compare", "--suite", "sound2sight_table1_tiny", "--out", tmp_path)
+    assert "needs run folders, or a whole table" in refused(capsys, "compare")
+    assert "--budget 5: is for a --suite" in refused(capsys, "compare", "x", "--budget", "5")
+    assert "is for runs that are trained" in refused(capsys, *suite, "--extractor", "i3d=x")
+    assert "no suite 'tabel'" in refused(capsys, "compare", "--suite", "tabel")
+    assert "no row 'nobody'" in refused(capsys, *suite, "--rows", "nobody")
+    assert "no recipe 'nothing'" in refused(capsys, *suite, "--rows", "a=nothing")
+    assert "write PART.FIELD=VALUE" in refused(capsys, *suite, "--set", "digits")
+    assert "--jobs 0" in refused(capsys, *suite, "--jobs", "0")
+    assert "makes its own data" in refused(capsys, *suite, "--data", tmp_path)
