@@ -363,10 +363,12 @@ def test_a_region_is_scored_as_if_it_were_the_frame():
 
 @pytest.mark.parametrize("region", [(0.5, 0, 0.4, 1), (0, 0, 1, 1.1), (-0.1, 0, 1, 1)])
 def test_a_region_lies_inside_the_frame(region):
-    with pytest.raises(ValueError, match="region=.* must be left, top, right and bottom"):
+    with pytest.raises(ValueError, match=r"region=.* must be left, top, right and bottom"):
         evaluate(region=region)
 
 
 def test_a_region_that_is_too_small_is_refused():
-    with pytest.raises(ValueError, match=r"is 2x24 pixels of frames of 24: SSIM needs at least 7x7"):
+    with pytest.raises(
+        ValueError, match=r"is 2x24 pixels of frames of 24: SSIM needs at least 7x7"
+    ):
         evaluate(region=(0.4, 0.0, 0.5, 1.0))

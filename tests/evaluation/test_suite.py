@@ -156,6 +156,12 @@ def test_the_page_shows_rows_claims_published_numbers_and_strips(joined, tmp_pat
     for told in ("A <table>", "What it is & why.", "21.69", "0.8943", f"{value:.2f}", "1,234",
                  "holds in 1 of 2 seeds, does not hold in 1"):  # fmt: skip
         assert told in page.text, told
+    told = (tmp_path / "table.md").read_text().splitlines()
+    (line,) = [line for line in told if line.startswith("| good |")]
+    seeds = [row.value for row in by_seed(joined, "good", *LATE)]
+    assert f"{value:.2f}" in line
+    assert f"({min(seeds):.2f} to {max(seeds):.2f})" in line
+    assert any(line.startswith("| good beats bad |") and line.endswith("1 of 2 |") for line in told)
     strips = [link for link in page.links if link.startswith("strips/")]
     assert len(strips) == len(joined.runs["good"][0].strips[REAL]) * 3
     assert joined.protocol.seen == SEEN

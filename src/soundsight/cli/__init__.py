@@ -37,6 +37,7 @@ usage: soundsight VERB ...        soundsight VERB --help tells more
   sample    RUN [FILE ...] --out DIR [...]         continue, make the other half, or from nothing
   evaluate  RUN [--out DIR] [...]                  score against controls, with a report
   compare   RUN ... --out DIR [...]                several runs on the same clips, one page
+  compare   --suite NAME --out DIR [...]           a paper's whole table: train, score, one page
 
 Every verb takes --json (results on stdout) and --debug (tracebacks)."""
 

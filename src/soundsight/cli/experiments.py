@@ -43,11 +43,13 @@ class Recipes:
 class Sample:
     """What the run's model does: continue videos, picture sounds, sound pictures, or make clips."""
 
-    run: Positional[Path]
+    run: Positional[Path | None] = None
     """Run folder of a trained model."""
     clips: Positional[tuple[Path, ...]] = ()
     """Files: videos to continue from their first frames and their sound; or sounds or pictures, of
     any rate and size, to make the other of; none: clips of the run's data."""
+    pretrained: str | None = None
+    """A model that comes with the package, such as m3so, instead of a run."""
     out: Path = Path("samples")
     """Folder for the results; for each file one of its own."""
     samples: int | None = None
@@ -81,10 +83,12 @@ class Sample:
 class Evaluate:
     """Score a run beside its controls: trivial predictors and foreign sound, or real clips."""
 
-    run: Positional[Path]
+    run: Positional[Path | None] = None
     """Run folder of a trained model."""
+    pretrained: str | None = None
+    """A model that comes with the package, such as m3so, instead of a run."""
     out: Path | None = None
-    """Folder for `report/`; default: the run folder."""
+    """Folder for `report/`; default: the run folder, or of a pretrained model its name."""
     data: str | None = None
     """Prepared data, or a folder of videos, to score on instead of what the run was trained on."""
     split: Literal["train", "val", "test"] | None = None
@@ -288,6 +292,9 @@ def train(arguments: Sequence[str]) -> dict[str, Any]:
 def sample(arguments: Sequence[str]) -> dict[str, Any]:
     """`soundsight sample`."""
     options = parse(Sample, arguments, verb="sample")
+    if options.pretrained is not None and options.run is not None:  # It is the first of the files.
+        options = dataclasses.replace(options, run=None, clips=(options.run, *options.clips))
+    options = dataclasses.replace(options, run=_run_folder(options, "sample"))
     from soundsight import sampling
 
     sampling.check_request(samples=_or(options.samples, 1), seed=options.seed)
@@ -313,6 +320,17 @@ def sample(arguments: Sequence[str]) -> dict[str, Any]:
         files[name] = [str(path) for path in paths]
         say(f"{name}: {len(paths)} files in {paths[0].parent}")
     return {"run": str(options.run), "samples": samples, "seed": options.seed, "files": files}
+
+
+def _run_folder(options: Any, verb: str) -> Path:
+    """The run folder that is asked for, or the folder of a pretrained model."""
+    if options.pretrained is not None:
+        from soundsight import pretrained
+
+        return pretrained.folder(options.pretrained)
+    if options.run is None:
+        raise ValueError(f"{verb} needs a run folder, or --pretrained NAME")
+    return Path(options.run)
 
 
 def _futures(run: Any, options: Sample) -> tuple[Iterable[tuple[str, list[Path]]], int]:
@@ -382,6 +400,10 @@ def _or(value: int | None, default: int) -> int:
 def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
     """`soundsight evaluate`."""
     options = parse(Evaluate, arguments, verb="evaluate")
+    if options.pretrained is not None:
+        refuse(options, ("run",), "a pretrained model is scored instead: name one of the two")
+        options = dataclasses.replace(options, out=options.out or Path(options.pretrained))
+    options = dataclasses.replace(options, run=_run_folder(options, "evaluate"))
     from soundsight import sampling
 
     run = sampling.load_run(options.run, device=options.device)

@@ -1,7 +1,8 @@
 """Write a suite's table to a folder: numbers for machines, a page for people.
 
-`scores.json`, `scores.csv`: tidy rows, claims and protocol; `index.html`: a page that opens from
-disk; `curves/`, `strips/`: its pictures. Every file appears whole or not at all.
+`scores.json`, `scores.csv`: tidy rows, claims and protocol; `table.md`: the table and the claims in
+Markdown; `index.html`: a page that opens from disk; `curves/`, `strips/`: its pictures. Every file
+appears whole or not at all.
 """
 
 import dataclasses
@@ -79,6 +80,7 @@ def write_suite_report(
     }
     claims = [_evidence(claim) for claim in scores.claims]
     write_scores(out, title, block, claims, scores.rows)
+    write_file(out / "table.md", markdown(scores, title=title, frames=frames))
     sections = [
         ("In short", claims_section(scores.claims)),
         ("The table", _table_section(scores, frames)),
@@ -307,6 +309,67 @@ def _reading_section() -> str:
     ]
     body = "".join(f"<dt>{safe(word)}</dt><dd>{safe(text)}</dd>" for word, text in items)
     return card(f"<dl>{body}</dl>")
+
+
+def markdown(scores: SuiteScores, *, title: str, frames: Sequence[int]) -> str:
+    """The table and the claims, to be read in a terminal or put into a document.
+
+    Args:
+        scores: of a suite.
+        title: of the table.
+        frames: 1-based frames that have a column.
+
+    Returns:
+        Markdown.
+    """
+    p = scores.protocol
+    columns: list[Column] = [("psnr_first_half", "mean", None)]
+    columns += [("psnr", "mean", frame) for frame in frames]
+    columns += [("psnr", "sequence_best", frames[-1]), ("ssim", "mean", None)]
+    columns += [("psnr_region", "mean", None), ("pairwise_ssim", "none", None)]
+    columns += [("block_iou", "mean", None), ("block_iou", "sequence_best", None)]
+    names = _shown_names(scores)
+    best = {column: _best(scores, names, column) for column in columns}
+    columns = [column for column in columns if best[column] is not None]
+    lines = [f"**{title}.** {p.clips} clips, K = {p.num_samples}, seed {p.seed}."]
+    lines += ["", _line("row", "seeds", *(_heading(column) for column in columns))]
+    lines += [_line("---", *["---:"] * (len(columns) + 1))]
+    for name in names:
+        seeds = str(len(scores.seeds.get(name.removesuffix(SHUFFLED), [])) or "")
+        cells = [_plain_cell(scores, name, column, best[column]) for column in columns]
+        lines.append(_line(name_label(name), seeds, *cells))
+    lines += ["", _line("claim", "difference", "verdict", "seeds in which it holds")]
+    lines += [_line("---", "---:", "---", "---:")]
+    for one in scores.claims:
+        claim, row, verdict = one.judged
+        d = metric(claim.metric).decimals
+        difference = f"{row.value:+.{d}f} [{row.low:+.{d}f}, {row.high:+.{d}f}]"
+        held = sum(v == "holds" for v in one.seeds.values())
+        lines.append(_line(claim.text, difference, verdict, f"{held} of {len(one.seeds)}"))
+    return "\n".join(lines) + "\n"
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _heading(column: Column) -> str:
+    name, rule, frame = column
+    words = {"mean": "mean", "sequence_best": "best", "frame_oracle": "oracle", "none": ""}
+    told = [metric(name).label, "" if frame is None else f"frame {frame}", words[rule]]
+    return ", ".join(word for word in told if word)
+
+
+def _plain_cell(scores: SuiteScores, name: str, column: Column, best: float | None) -> str:
+    """A mean, the best one bold, and the least and greatest seed."""
+    row = scores.value(name, *column)
+    if row is None:
+        return "–"
+    d = metric(row.metric).decimals
+    strong = "**" if row.value == best else ""
+    seeds = [one.value for one in by_seed(scores, name, *column)]
+    spread = f" ({min(seeds):.{d}f} to {max(seeds):.{d}f})" if len(seeds) > 1 else ""
+    return f"{strong}{row.value:.{d}f}{strong}{spread}"
 
 
 # ---- Pictures ------------------------------------------------------------------------------------
