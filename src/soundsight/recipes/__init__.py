@@ -15,7 +15,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -204,17 +204,25 @@ _PARTS: dict[Any, tuple[str, str]] = {}
 
 
 def _takes_and_makes(name: str) -> tuple[str, str]:
-    """Parts that a recipe's model takes and makes; it has to be built to know.
+    """Parts that a recipe's model takes and makes.
 
-    Sizes and weights change no parts, so one of those that differ in these alone is built.
+    Most models say so as a class. Of the others one has to be built to know; sizes and weights
+    change no parts, so one of those that differ in these alone is.
     """
     recipe = load(name)
+    kind = get_type_hints(type(recipe.model).build)["return"]
+    takes, makes = getattr(kind, "takes", None), getattr(kind, "makes", None)
+    if isinstance(takes, frozenset) and isinstance(makes, frozenset):
+        return _told(takes, makes)
     settings = ((f.name, getattr(recipe.model, f.name)) for f in dataclasses.fields(recipe.model))
     chosen = tuple((k, v) for k, v in settings if isinstance(v, str | bool | None))
     key = type(recipe.model), chosen
     if key not in _PARTS:
         with torch.device("meta"):
             model = recipe.model.build(recipe.clip)
-        takes, makes = (", ".join(sorted(getattr(model, part))) for part in ("takes", "makes"))
-        _PARTS[key] = takes, makes
+        _PARTS[key] = _told(model.takes, model.makes)
     return _PARTS[key]
+
+
+def _told(takes: frozenset[str], makes: frozenset[str]) -> tuple[str, str]:
+    return ", ".join(sorted(takes)), ", ".join(sorted(makes))
