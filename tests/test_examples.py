@@ -1,17 +1,21 @@
 """The programs of examples/ do what they say, in seconds, on toy data."""
 
+import csv
 import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 import webdataset
+from skimage import data
 
 from soundsight import recipes
 from soundsight.contract import Streams
-from soundsight.media.io import probe
+from soundsight.media.clip import Clip, ClipSpec
+from soundsight.media.io import encode, probe
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -110,3 +114,27 @@ def test_vector_rings(capsys):
     assert "20 steps" in head
     shown = {line[:10].strip(): float(line[18:31]) for line in lines}
     assert shown == {name: round(float(r.information[0]), 2) for name, r in results.items()}
+
+
+def test_face_boxes(tmp_path, capsys):
+    # Photographed by NASA; her face is known to lie here, pixels of the picture of 512.
+    astronaut = data.astronaut()
+    face = np.array([165, 70, 285, 200])
+    spec = ClipSpec(frames=20, fps=10, size=512, channels=3, sample_rate=8000)
+    picture = torch.from_numpy(astronaut).permute(2, 0, 1).float() / 255
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    nobody = torch.full_like(picture, 0.5)
+    for name, shown in (("a", picture), ("b", nobody)):
+        clip = Clip(spec, shown.expand(1, 20, 3, 512, 512), torch.zeros(1, spec.samples))
+        encode(clip, videos / f"{name}.mp4")
+    (videos / "c.mp4").write_bytes(b"no video")
+    found = load("face_boxes").main(videos, tmp_path / "boxes.csv")
+    assert found == (1, 3)
+    said = capsys.readouterr().err
+    assert "b.mp4: not exactly one face" in said
+    assert "c.mp4: " in said
+    (row,) = csv.DictReader((tmp_path / "boxes.csv").read_text(encoding="utf-8").splitlines())
+    assert row["path"] == "a.mp4"
+    box = np.array([float(row[edge]) for edge in ("x0", "y0", "x1", "y1")])
+    assert np.abs(box - face).max() < 45

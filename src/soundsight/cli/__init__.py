@@ -84,7 +84,7 @@ def _verb(name: str) -> Callable[[Sequence[str]], dict[str, Any]]:
 
 def _exit_code(error: Exception) -> int:
     """130 for an interruption, 2 for bad input, 1 for all else."""
-    if type(error).__name__ == "Interrupted":
+    if any(kind.__name__ == "Interrupted" for kind in type(error).__mro__):
         return 130
     return 2 if isinstance(error, ValueError | OSError) else 1
 
@@ -97,5 +97,5 @@ def _message(error: Exception) -> str:
         said = str(first["msg"]).removeprefix("Value error, ")
         return f"{where}={first['input']!r}: {said}" if where else said
     text = " ".join(str(error).split()) or type(error).__name__
-    known = isinstance(error, ValueError | OSError | RuntimeError)
+    known = isinstance(error, ValueError | OSError | RuntimeError) or _exit_code(error) == 130
     return text if known else f"{type(error).__name__}: {text} (--debug shows where)"

@@ -17,8 +17,11 @@ def compare_suite(options: Compare) -> dict[str, Any]:
     from soundsight.experiment.suite import run_suite
 
     assert options.suite is not None
-    why = "is for runs that are trained; a suite has its own"
-    refuse(options, ("runs", "judges", "extractor"), why)
+    if options.runs:
+        raise ValueError(
+            f"{options.runs[0]}: a suite trains its own runs; name none, or no --suite"
+        )
+    refuse(options, ("judges", "extractor"), "is for generation; suites compare forecasts")
     if options.jobs < 1:
         raise ValueError(f"--jobs {options.jobs}: at least one training at a time")
     suite = suites.load(options.suite)

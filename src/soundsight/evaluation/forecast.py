@@ -142,17 +142,22 @@ def _check(
         raise ValueError(
             f"frames={protocol.frames}: the data set's clips have only {dataset.spec.frames}"
         )
-    if protocol.region is not None:
-        pixel = torch.empty(1, dataset.spec.size, dataset.spec.size)
-        part = tuple(crop_frames(pixel, protocol.region).shape[1:])
-        if min(part) < SMALLEST:
-            raise ValueError(
-                f"region={protocol.region} is {part[1]}x{part[0]} pixels of frames of "
-                f"{dataset.spec.size}: SSIM needs at least {SMALLEST}x{SMALLEST}"
-            )
+    check_region(protocol, dataset.spec.size)
     for name in judges:
         if name not in forecasters:
             raise ValueError(f"realness of {name!r}: the forecasters are {', '.join(forecasters)}")
+
+
+def check_region(protocol: ForecastProtocol, size: int) -> None:
+    """Raise a ValueError if the part that is scored on its own is too small in frames of a size."""
+    if protocol.region is None:
+        return
+    height, width = crop_frames(torch.empty(1, size, size), protocol.region).shape[1:]
+    if min(height, width) < SMALLEST:
+        raise ValueError(
+            f"region={protocol.region} is {width}x{height} pixels of frames of {size}: SSIM needs "
+            f"at least {SMALLEST}x{SMALLEST}"
+        )
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ differently is told beside it, by each seed's own mean and verdict.
 
 import io
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -98,23 +100,22 @@ def read(path: Path) -> RunScores:
         ValueError: naming the file, if it is none of those.
         OSError: if it cannot be read.
     """
+    per_clip, strips = {}, {}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             header = json.loads(str(arrays["header"]))
             if header["format"] != FORMAT:
                 raise ValueError(f"layout {header['format']}, this is of {FORMAT}")
-            found = {name: arrays[name] for name in arrays.files}
-    except (KeyError, TypeError, ValueError, EOFError) as error:
+            for name in arrays.files:
+                kind, _, rest = name.partition("|")
+                if kind == "scores":
+                    who, metric, rule = rest.split("|")
+                    per_clip[who, metric, rule] = arrays[name]
+                elif kind == "strips":
+                    strips[rest] = arrays[name]
+        return RunScores(header["about"], per_clip, strips)
+    except (KeyError, TypeError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: not scores that a suite has kept: {error}") from None
-    per_clip, strips = {}, {}
-    for name, values in found.items():
-        kind, _, rest = name.partition("|")
-        if kind == "scores":
-            who, metric, rule = rest.split("|")
-            per_clip[who, metric, rule] = values
-        elif kind == "strips":
-            strips[rest] = values
-    return RunScores(header["about"], per_clip, strips)
 
 
 # ---- Joining the seeds ---------------------------------------------------------------------------
@@ -150,6 +151,12 @@ class SuiteScores:
         """The one row with these keys, or None."""
         return self._index.get((name, metric, rule, frame))
 
+    @property
+    def clips(self) -> int:
+        """Number of clips that every run was scored on."""
+        first = self.runs[self.names[0]][self.seeds[self.names[0]][0]]
+        return len(first.about["indices"])
+
     @cached_property
     def _index(self) -> dict[tuple[str, str, str, int | None], Row]:
         return {row[:4]: row for row in self.rows}
@@ -183,8 +190,8 @@ def join(
         Means and differences with their intervals over clips.
 
     Raises:
-        ValueError: if two runs were scored on other clips, or the controls differ between them:
-            then something else differs, too, and they cannot stand in one table.
+        ValueError: if two runs were scored on other clips, or the controls differ between them by
+            more than rounding: then something else differs, too.
     """
     first = next(iter(next(iter(runs.values())).values()))
     for row, by_seed in runs.items():
@@ -213,11 +220,16 @@ def _check_alike(first: RunScores, other: RunScores, what: str) -> None:
         raise ValueError(f"{what} was scored on other clips than the first row")
     for key, values in first.per_clip.items():
         theirs = other.per_clip.get(key, np.empty(0))
-        if key[0] in (*CONTROLS, REAL) and not np.array_equal(values, theirs):
+        if key[0] in (*CONTROLS, REAL) and not _same(values, theirs):
             raise ValueError(
                 f"{what}: the control {key[0]!r} scores otherwise in {key[1]} than beside the "
-                f"first row, so data or protocol differ: delete its kept scores and score it again"
+                f"first row, so data or protocol differ: delete its file in scores/ and go on"
             )
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Equal up to the rounding of another machine or number of threads."""
+    return one.shape == other.shape and np.allclose(one, other, rtol=1e-6, atol=1e-9)
 
 
 def _joined(row: str, by_seed: Mapping[int, RunScores]) -> dict[Key, np.ndarray]:

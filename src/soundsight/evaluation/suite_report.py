@@ -69,13 +69,18 @@ def write_suite_report(
         OSError: if a file cannot be written.
     """
     out = Path(out)
+    for folder in ("curves", "strips"):  # Of rows that are gone.
+        for old in (out / folder).glob("*.*"):
+            old.unlink()
     pictures = _write_curves(scores, out)
     clips = _write_strips(scores, out)
     block = {
         **dataclasses.asdict(scores.protocol),
+        "clips": scores.clips,
         "seeds": scores.seeds,
         **protocol,
         "trainings": list(costs),
+        "scored": _scored_by(scores),
         "versions": versions(),
     }
     claims = [_evidence(claim) for claim in scores.claims]
@@ -95,6 +100,16 @@ def write_suite_report(
     ]
     write_file(out / "index.html", document(title, about, sections, footer=page.FOOTER))
     return out / "index.html"
+
+
+def _scored_by(scores: SuiteScores) -> dict[str, Any]:
+    """Weights, machine and versions behind each run's scores."""
+    told = ("weights_sha256", "hardware", "versions")
+    return {
+        f"{row}, seed {seed}": {name: run.about[name] for name in told if name in run.about}
+        for row, runs in scores.runs.items()
+        for seed, run in runs.items()
+    }
 
 
 # ---- Claims --------------------------------------------------------------------------------------
@@ -125,7 +140,8 @@ def claims_section(claims: Sequence[SuiteJudged]) -> str:
         "<em>holds</em> if the whole confidence interval of the difference is on the right side of "
         "zero, <em>does not hold</em> if it is on the wrong side, and is <em>not shown</em> if "
         "zero lies inside. The interval is over clips; whether another training would come out the "
-        "same, the seeds tell.</p>"
+        "same, the seeds tell. Each line is judged by itself: of twenty about nothing, one would "
+        "seem to hold or not to hold.</p>"
         f'<ul class="claims">{"".join(items)}</ul>'
     )
 
@@ -192,9 +208,13 @@ def _score_table(scores: SuiteScores, columns: Sequence[Column]) -> str:
 
 
 def _best(scores: SuiteScores, names: Sequence[str], column: Column) -> float | None:
-    values = [row.value for name in names if (row := scores.value(name, *column)) is not None]
+    """The best of a column, own sounds given; NaN where less is no merit, None without values."""
+    rows = [row for name in names if (row := scores.value(name, *column)) is not None]
+    values = [row.value for row in rows if not row.name.endswith(SHUFFLED)]
     if not values:
         return None
+    if column[0] == "pairwise_ssim":  # Noise is the least alike.
+        return float("nan")
     return max(values) if metric(column[0]).higher_is_better else min(values)
 
 
@@ -331,7 +351,7 @@ def markdown(scores: SuiteScores, *, title: str, frames: Sequence[int]) -> str:
     names = _shown_names(scores)
     best = {column: _best(scores, names, column) for column in columns}
     columns = [column for column in columns if best[column] is not None]
-    lines = [f"**{title}.** {p.clips} clips, K = {p.num_samples}, seed {p.seed}."]
+    lines = [f"**{title}.** {scores.clips} clips, K = {p.num_samples}, seed {p.seed}."]
     lines += ["", _line("row", "seeds", *(_heading(column) for column in columns))]
     lines += [_line("---", *["---:"] * (len(columns) + 1))]
     for name in names:
@@ -345,7 +365,8 @@ def markdown(scores: SuiteScores, *, title: str, frames: Sequence[int]) -> str:
         d = metric(claim.metric).decimals
         difference = f"{row.value:+.{d}f} [{row.low:+.{d}f}, {row.high:+.{d}f}]"
         held = sum(v == "holds" for v in one.seeds.values())
-        lines.append(_line(claim.text, difference, verdict, f"{held} of {len(one.seeds)}"))
+        told = f"{held} of {len(one.seeds)}" if len(one.seeds) > 1 else "one seed"
+        lines.append(_line(claim.text, difference, verdict, told))
     return "\n".join(lines) + "\n"
 
 

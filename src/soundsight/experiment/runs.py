@@ -124,7 +124,7 @@ def about(runs: Mapping[str, Run], data: DataConfig | None = None) -> dict[str, 
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str, total: int) -> Iterator[Callable[[float, float], None]]:
     """A bar on stderr; what is given is called with (done, in all)."""
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)

@@ -152,7 +152,9 @@ def from_json(document: Any) -> Recipe:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join([part, *map(str, first["loc"])])
-            raise ValueError(f"{where}={first['input']!r}: {first['msg']}") from None
+            said = str(first["msg"]).removeprefix("Value error, ")
+            field = f"{where}={first['input']!r}" if first["loc"] else where
+            raise ValueError(f"{field}: {said}") from None
     return Recipe(**values, name=str(document.get("name", "")))
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 from soundsight import recipes
 from soundsight.evaluation.claims import Claim
+from soundsight.evaluation.forecasters import SHUFFLED
+from soundsight.evaluation.scores import CONTROLS
 from soundsight.evaluation.suite import Published
 from soundsight.recipes import Recipe
 
@@ -82,10 +84,12 @@ class Suite:
     """One paragraph: what is compared, and from which paper."""
     rows: tuple[Row, ...]
     """In the order of the table."""
+    frames: tuple[int, ...]
+    """1-based frames whose scores stand in the table."""
     claims: tuple[Claim, ...] = ()
     """What it should show; `better` and `worse` are rows, their shuffled doubles or controls."""
-    frames: tuple[int, ...] = ()
-    """1-based frames whose scores stand in the table."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of all rows' recipes that differ; the command line's changes and a row's own win."""
     name: str = ""
     """Name in the registry."""
 
@@ -96,8 +100,12 @@ class Suite:
                 raise ValueError(f"row {name!r}: small letters, digits and '_' make a row's name")
         if len(set(names)) < len(names):
             raise ValueError(f"rows {', '.join(names)}: each name may be there once")
-        if not names:
-            raise ValueError("a suite needs at least one row")
+        if not names or not self.frames:
+            raise ValueError("a suite needs at least one row and one frame")
+        known = {*names, *(row + SHUFFLED for row in names), *CONTROLS}
+        for claim in self.claims:
+            for side in {claim.better, claim.worse} - known:
+                raise ValueError(recipes.nearest(side, sorted(known), f"row of {claim.text!r}"))
 
     def only(self, names: tuple[str, ...]) -> "Suite":
         """The same suite with some of its rows, and the claims that are about these.

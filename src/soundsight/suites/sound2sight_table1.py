@@ -1,7 +1,7 @@
 """Sound2Sight's table 1a at its own size: M3SO-NB, 48 px, 5 seen frames, up to frame 25.
 
-Command: soundsight compare --suite sound2sight_table1 --out runs/table1 --data.digits mnist
-    --data.mnist MNIST
+Command: soundsight compare --suite sound2sight_table1 --out runs/table1
+    --set data.digits=mnist --set data.mnist=MNIST
 Hardware: one GPU with 24 GB; weeks on a CPU. `sound2sight_table1_laptop` is the small one.
 """
 
