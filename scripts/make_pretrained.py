@@ -43,6 +43,7 @@ def main(run: Path, name: str) -> Path:
     out = pretrained.HOME / name
     out.mkdir(parents=True, exist_ok=True)
     save_file(half, out / "weights.safetensors")
+    (out / "weights.safetensors").chmod(0o644)
     digest = hashlib.sha256((out / "weights.safetensors").read_bytes()).hexdigest()
     (out / "sha256").write_text(digest + "\n", encoding="utf-8")
     document = json.dumps(recipes.to_json(recipe), indent=1)

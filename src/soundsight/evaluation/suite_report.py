@@ -288,7 +288,7 @@ def _futures_section(scores: SuiteScores, pictures: Mapping[str, str]) -> str:
         "of more of them is closer to the truth. Rows of one future are not here. The expected "
         "likeness of two futures does not depend on how many are drawn, so it is one number.</p>"
     )
-    return words + f'<div class="pair">{pictures.get("best_of", "")}</div>' + card(found)
+    return words + f'<div class="single">{pictures.get("best_of", "")}</div>' + card(found)
 
 
 def _best_of(scores: SuiteScores) -> list[str]:

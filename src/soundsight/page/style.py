@@ -68,6 +68,7 @@ thead .note { font-size: 12px; font-weight: 400; }
 .best { font-weight: 700; }
 details { margin: 12px 0; }
 summary { cursor: pointer; color: var(--accent); font-size: 15px; }
+.single { max-width: 540px; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 430px), 1fr));
   gap: 14px; margin: 14px 0; }
 .pair figure { margin: 0; }
