@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from tests.training.toy_models import Waves
 
-from soundsight import recipes
+from soundsight import cli, recipes
 from soundsight.data.loader import Batches
 from soundsight.training.checkpoint import states
 from soundsight.training.config import TrainConfig
@@ -69,6 +69,15 @@ def assert_close(run: Path, other: Path) -> None:
 # ---- What equals what ----------------------------------------------------------------------------
 
 
+MARKS = {
+    "uneven": "multiple",
+    "poisoned": "finite",
+    "divided": "same phases",
+    "odd": "another recipe",
+}
+"""Words of the errors of trainings below."""
+
+
 @dataclass
 class Done:
     """The trainings below, run by one command, because importing torch takes longer than they."""
@@ -97,14 +106,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
         "uneven": asked(at / "uneven", "Duel", 2, batch_size=6, accumulate=2),
         "poisoned": asked(at / "poisoned", "Poisoned", 2, checkpoint_every=2),
         "divided": asked(at / "divided", "Divided", 2),
+        "odd": asked(at / "odd", "Duel", 2, odd=True),
     }
     codes, err = finish(launch(*trainings.values()))
     told = defaultdict(list)
     for line in err.splitlines():
         if line.startswith("rank "):
-            for name in ("uneven", "poisoned", "divided"):
-                marks = {"uneven": "multiple", "poisoned": "finite", "divided": "same phases"}
-                told[name] += [line] if marks[name] in line else []
+            for name, mark in MARKS.items():
+                told[name] += [line] if mark in line else []
     assert "Traceback" not in err
     return Done(at, dict(zip(trainings, codes, strict=True)), told)
 
@@ -149,53 +158,45 @@ def test_ranks_in_different_phases_are_told_so(done: Done) -> None:
     assert "rank 1 is at: the end of the step" in max(done.err["divided"])
 
 
+def test_ranks_with_different_recipes_are_refused(done: Done) -> None:
+    assert done.codes["odd"] == [1, 1]
+    assert len(done.err["odd"]) == 1
+    assert "rank 1 has another recipe than rank 0" in done.err["odd"][0]
+    assert not list((done.folder / "odd").rglob("step_*"))
+
+
 # ---- Ends that nobody planned --------------------------------------------------------------------
 
 
-def begin(run: Path) -> tuple[subprocess.Popen, list[int]]:
-    """A GAN in two processes, slowed down, with its first state on the disk; their numbers."""
-    options = {"steps": 300, "checkpoint_every": 3, "delay_s": 0.02}
-    process = launch(asked(run, "Gan", 2, **options))
-    assert process.stdout is not None
-    ranks = json.loads(process.stdout.readline())
-    while not states(run) and process.poll() is None:
+def wait_for_a_new_state(run: Path, before: list[Path]) -> None:
+    while states(run) == before:
         time.sleep(0.01)
-    return process, ranks
 
 
-def test_one_rank_is_asked_to_stop_and_another_killed(tmp_path: Path) -> None:
+def test_one_rank_is_asked_to_stop_and_then_one_is_killed(tmp_path: Path) -> None:
     """All stop, no word is lost, and a resumed training ends like one that was left alone."""
-    run = tmp_path / "run"
-    process, ranks = begin(run)
-    os.kill(ranks[1], signal.SIGINT)
+    run, never = tmp_path / "run", tmp_path / "never"
+    slow: dict[str, Any] = {"steps": 150, "checkpoint_every": 3, "delay_s": 0.03}
+    quick: dict[str, Any] = {"steps": 150, "checkpoint_every": 999}
+    process = launch(
+        *[asked(run, "Gan", 2, **slow)] * 2,
+        *[asked(folder, "Gan", 2, **quick) for folder in (run, never)],
+    )
+    assert process.stdout is not None
+    for number, codes in ((signal.SIGINT, [130, 130]), (signal.SIGKILL, [1, -signal.SIGKILL])):
+        before = states(run)
+        _, second = json.loads(process.stdout.readline())
+        wait_for_a_new_state(run, before)
+        os.kill(second, number)
+        assert json.loads(process.stdout.readline()) == codes
+        assert int(states(run)[-1].name[5:]) < 150
+        assert list(run.rglob(".tmp-*")) == []
     codes, err = finish(process)
-    assert codes == [[130, 130]]
-    assert "Traceback" not in err
-    stopped = states(run)[-1]
-
-    process, ranks = begin(run)
-    while states(run)[-1] == stopped:
-        time.sleep(0.01)
-    os.kill(ranks[1], signal.SIGKILL)
-    killed_s = time.perf_counter()
-    codes, err = finish(process)
-    assert time.perf_counter() - killed_s < 100
-    assert codes == [[1, -signal.SIGKILL]]
-    assert "rank 0: another process of this training has ended" in err
+    assert codes == [[0, 0], [0, 0]], err
+    assert err.count("rank 0: another process of this training has ended") == 1
     assert "--resume" in err
     assert "Traceback" not in err
-    assert list(run.rglob(".tmp-*")) == []
-
-    last = int(states(run)[-1].name[5:]) + 4
-    options = {"steps": last, "delay_s": 0.0}
-    codes, err = finish(
-        launch(
-            asked(run, "Gan", 2, **options),
-            asked(tmp_path / "never", "Gan", 2, **options),
-        )
-    )
-    assert codes == [[0, 0], [0, 0]], err
-    assert left(run) == left(tmp_path / "never")
+    assert left(run) == left(never)
 
 
 RECIPE = "judge_image_tiny"
@@ -225,13 +226,6 @@ def test_the_command_line_under_torchrun(tmp_path: Path) -> None:
     result = torchrun(*command)
     assert result.returncode == 1
     assert "already holds a training (step_00000003)" in result.stderr
-
-
-@pytest.mark.slow
-def test_other_verbs_are_not_for_torchrun(tmp_path: Path) -> None:
-    result = torchrun("recipes")
-    assert result.returncode == 1
-    assert "recipes runs in one process" in result.stderr
 
 
 # ---- Without other processes ---------------------------------------------------------------------
@@ -266,6 +260,16 @@ def test_the_environment_tells_who_this_is(monkeypatch: pytest.MonkeyPatch) -> N
     assert ranks_from_environment() == Ranks(5, 8, 0)
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert ranks_from_environment() == Ranks(5, 8, 1)
+
+
+def test_other_verbs_are_not_for_torchrun(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, named in (("0", ""), ("1", "rank 1: ")):
+        monkeypatch.setenv("RANK", rank)
+        assert cli.main(["recipes"]) == 2
+        said = capsys.readouterr()
+        assert said.err.startswith(f"soundsight: {named}error: recipes runs in one process")
+        assert said.out == ""
 
 
 def test_every_rank_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,7 @@ KINDS = vars(toy_models) | {kind.__name__: kind for kind in (Poisoned, Divided, 
 
 
 def go(ranks: Ranks, run: Path, kind: str, options: dict[str, Any]) -> None:
+    odd = options.pop("odd", False)
     model = toy_models.build(KINDS[kind], seed=ranks.rank)  # The first rank's weights count.
     optim = {phase: OptimConfig(lr=0.01, betas=(0.5, 0.9)) for phase in model.phases()}
     if kind == "Gan":
@@ -71,6 +72,8 @@ def go(ranks: Ranks, run: Path, kind: str, options: dict[str, Any]) -> None:
     else:
         config = TrainConfig(steps=4, batch_size=8, optim=optim, ema=0.9, seed=5, device="cpu")
     config = replace(config, log_every=2, **options)
+    if odd:
+        config = replace(config, seed=config.seed + ranks.rank)
     recipe = {"train": asdict(config)}
     train(model, toy_models.Waves(), config, run, recipe=recipe, resume=True, ranks=ranks)
 

@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from soundsight.training.feed import pick_device
+
 TIMEOUT = timedelta(hours=2)
 """How long a rank waits for the others: longer than the first one needs to validate or save."""
 
@@ -186,17 +188,17 @@ def joined(device: str) -> Iterator[Ranks]:
         device: what `TrainConfig.device` asks for.
 
     Raises:
-        ValueError: see `Ranks.place`.
+        ValueError: if there is no such device for every rank.
         RankLost: if the others cannot be reached.
     """
     ranks = ranks_from_environment()
     if ranks.world == 1:
         yield ALONE
         return
-    place = ranks.place(device)
+    own = pick_device(ranks.place(device))
     backend = "gloo"
-    if place != "cpu":
-        torch.cuda.set_device(place)
+    if own.type == "cuda":
+        torch.cuda.set_device(own)
         backend = "cpu:gloo,cuda:nccl"
     with _noticing():
         dist.init_process_group(backend, timeout=TIMEOUT)

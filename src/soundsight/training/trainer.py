@@ -10,6 +10,7 @@ and writes the run folder, validates and tells people, while the others wait for
 """
 
 import contextlib
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,14 +71,14 @@ def train(
         ValueError: if the run folder has a state and `resume` is False, or weights without a state;
             if it belongs to another recipe; if phases, optimizers and parameters do not fit
             together; if the device or TensorBoard is not there; if the batch is no multiple of the
-            ranks.
+            ranks, or these have different recipes.
         OSError: if the folder cannot be written (a full disk); the states in it are intact.
         Interrupted: after SIGINT or SIGTERM, with the state saved.
         NonFinite: if a loss, gradient or weight became NaN or infinite.
         RankLost: if another rank has ended.
     """
     assert isinstance(model, nn.Module)
-    ranks.check_batch(config.batch_size, config.accumulate)
+    _check_ranks(ranks, config, recipe)
     device = pick_device(ranks.place(config.device))
     state = _find_state(run, config, recipe, resume=resume) if ranks.is_first else None
     seeded = [device] if device.type == "cuda" else []
@@ -95,19 +96,35 @@ def train(
         if resume:
             line.say(f"going on from {state}" if state else f"no state in {run}: starting afresh")
         loop = TrainingLoop(learner, run, recipe, log, line, validate, last_state=state)
-        batches = Batches(
-            dataset,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            start=start,
-            frames=config.frames,
-            window=config.window,
-            workers=config.workers,
-            pin=device.type == "cuda",
-            balance=config.balance,
-            part=(ranks.rank, ranks.world),
+        loop.go(_batches(dataset, learner))
+
+
+def _batches(dataset: Dataset, learner: Learner) -> Batches:
+    """This rank's parts of the batches from the learner's step on."""
+    config = learner.config
+    return Batches(
+        dataset,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        start=learner.done,
+        frames=config.frames,
+        window=config.window,
+        workers=config.workers,
+        pin=learner.device.type == "cuda",
+        balance=config.balance,
+        part=(learner.ranks.rank, learner.ranks.world),
+    )
+
+
+def _check_ranks(ranks: Ranks, config: TrainConfig, recipe: dict[str, Any]) -> None:
+    """Refuse ranks that cannot share a batch, or have other recipes, wherever their data are."""
+    ranks.check_batch(config.batch_size, config.accumulate)
+    parts = {part: values for part, values in recipe.items() if part != "data"}
+    mine = json.dumps(parts, sort_keys=True).encode()
+    if ranks.share(mine) != mine:
+        raise ValueError(
+            f"rank {ranks.rank} has another recipe than rank 0: start all with the same command"
         )
-        loop.go(batches)
 
 
 def _find_state(
