@@ -223,8 +223,13 @@ def test_the_command_line_under_torchrun(tmp_path: Path) -> None:
     assert any("validate/" in key for line in stats(run) for key in line)
     assert recipes.read(run / "recipe.json").name == RECIPE
 
-    result = torchrun(*command)
+
+@pytest.mark.slow
+def test_what_the_first_rank_refuses_ends_the_others(tmp_path: Path) -> None:
+    (tmp_path / "state" / "step_00000003").mkdir(parents=True)
+    result = torchrun("train", RECIPE, "--out", str(tmp_path), "--train.device", "cpu")
     assert result.returncode == 1
+    assert "soundsight: error: " in result.stderr
     assert "already holds a training (step_00000003)" in result.stderr
 
 

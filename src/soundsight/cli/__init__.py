@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if code != 130:
             say(f"soundsight: {f'rank {rank}: ' if rank else ''}error: {_message(error)}")
         elif not rank:
-            say(f"soundsight: {_message(error)}")
+            say(f"soundsight: {error}")
         return code
     if "--json" in arguments and not _rank():
         with contextlib.suppress(BrokenPipeError):  # Whoever reads has had enough.
