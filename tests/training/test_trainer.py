@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.training.toy_models import Gan, Linear, Toy, Waves, build
+from tests.training.toy_models import Duel, Gan, Linear, Waves, build
 from tests.training.train_toy import config as gan_config
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
@@ -25,8 +25,9 @@ from soundsight.media.clip import Clip, ClipSpec
 from soundsight.training.checkpoint import states
 from soundsight.training.feed import Feed
 from soundsight.training.interrupt import Interrupted
+from soundsight.training.learner import compile_networks
 from soundsight.training.optim import OptimConfig
-from soundsight.training.trainer import TrainConfig, compile_networks, pick_device, train
+from soundsight.training.trainer import TrainConfig, pick_device, train
 
 # torch's own modules use what torch deprecates.
 COMPILING = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -95,26 +96,6 @@ def test_no_phase_moves_or_gives_gradients_to_another(tmp_path: Path, monkeypatc
     go(model, gan_config(steps=4, checkpoint_every=100), tmp_path)
     d, g = {"discriminator"}, {"generator"}
     assert owners == [g, g, d, g, d, g]  # The discriminator starts in the third step.
-
-
-class Duel(Toy):
-    """Two phases without batch norm, dropout or noise, so that accumulating changes nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.g, self.d = nn.Linear(8, 64), nn.Sequential(nn.Linear(64, 8), nn.Tanh())
-        self.order: list[str] = []
-
-    def phases(self) -> dict[str, nn.Module]:
-        return {"d": self.d, "g": self.g}
-
-    def losses(self, clip: Clip, *, step: int, generator: Generator) -> Iterator[tuple[str, Loss]]:
-        fake = self.g(clip.audio)
-        self.order.append(f"d{len(clip)}")
-        wrong = (self.d(fake.detach()) + 1).square().mean()
-        yield "d", Loss((self.d(clip.video[:, 0].flatten(1)) - 1).square().mean() + wrong, {})
-        self.order.append(f"g{len(clip)}")
-        yield "g", Loss((self.d(fake) - 1).square().mean(), {"twice": 2 * fake.mean()})
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path: Path) -> None:

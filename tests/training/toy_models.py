@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from soundsight.contract import Loss, Streams
 from soundsight.media.clip import Clip, ClipSpec
+from soundsight.nn.dcgan import StepBatchNorm
 
 SPEC = ClipSpec(frames=2, fps=10.0, size=8, sample_rate=40)
 
@@ -95,6 +96,46 @@ class Gan(Toy):
 
     def judge(self, picture: Tensor) -> Tensor:
         return self.discriminator(picture * self.scale)
+
+
+class Duel(Toy):
+    """Two phases without batch norm, dropout or noise, so that accumulating changes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.g, self.d = nn.Linear(8, 64), nn.Sequential(nn.Linear(64, 8), nn.Tanh())
+        self.order: list[str] = []
+
+    def phases(self) -> dict[str, nn.Module]:
+        return {"d": self.d, "g": self.g}
+
+    def losses(self, clip: Clip, *, step: int, generator: Generator) -> Iterator[tuple[str, Loss]]:
+        fake = self.g(clip.audio)
+        self.order.append(f"d{len(clip)}")
+        wrong = (self.d(fake.detach()) + 1).square().mean()
+        yield "d", Loss((self.d(clip.video[:, 0].flatten(1)) - 1).square().mean() + wrong, {})
+        self.order.append(f"g{len(clip)}")
+        yield "g", Loss((self.d(fake) - 1).square().mean(), {"twice": 2 * fake.mean()})
+
+
+class NormedDuel(Duel):
+    """The same with batch norm in both phases, once over two time steps, each by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.g = nn.Sequential(nn.Linear(8, 64, bias=False), nn.BatchNorm1d(64))
+        self.d = nn.Sequential(
+            nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 4, 3, bias=False), Halves(4)
+        )
+        self.d.extend([nn.LeakyReLU(), nn.Flatten(), nn.Linear(144, 8), nn.Tanh()])
+
+
+class Halves(StepBatchNorm):
+    def forward(self, x: Tensor, steps: int = 2) -> Tensor:
+        order = (
+            torch.arange(len(x)).view(-1, 2).T.flatten()
+        )  # Every other clip, alike in each rank.
+        return super().forward(x[order], steps)[order.argsort()]
 
 
 def build(kind: type[Toy], seed: int = 0, **options: float) -> Toy:

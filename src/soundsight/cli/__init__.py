@@ -4,10 +4,14 @@ People's text and progress go to stderr; results go to files and, with `--json`,
 document to stdout.  Exit 0: fine.  1: `check` found something wrong.  2: bad input, one line says
 what and how to mend it.  130: interrupted, with the state saved.  Verbs import what they need when
 they run, so that `--help` is quick.
+
+Under `torchrun`, which starts several processes, there is `train` only.  The first process speaks;
+the others tell their errors, with their number, as it may be they that end the training.
 """
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -65,10 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        code = _exit_code(error)
-        say(f"soundsight: {'' if code == 130 else 'error: '}{_message(error)}")
+        code, rank = _exit_code(error), _rank()
+        if code != 130:
+            say(f"soundsight: {f'rank {rank}: ' if rank else ''}error: {_message(error)}")
+        elif not rank:
+            say(f"soundsight: {error}")
         return code
-    if "--json" in arguments:
+    if "--json" in arguments and not _rank():
         with contextlib.suppress(BrokenPipeError):  # Whoever reads has had enough.
             print(json.dumps(result), flush=True)
     return 0 if result.get("is_sound", True) else 1
@@ -79,7 +86,20 @@ def _verb(name: str) -> Callable[[Sequence[str]], dict[str, Any]]:
         from soundsight.recipes import nearest
 
         raise ValueError(nearest(name, list(VERBS), "verb"))
+    if name != "train" and _number("WORLD_SIZE", 1) > 1:
+        raise ValueError(f"{name} runs in one process: start it without torchrun")
     return VERBS[name]
+
+
+def _rank() -> int:
+    """Number of this process among those that `torchrun` started; 0 without it."""
+    return _number("RANK", 0) if _number("WORLD_SIZE", 1) > 1 else 0
+
+
+def _number(name: str, default: int) -> int:
+    """A number in the environment."""
+    value = os.environ.get(name, "")
+    return int(value) if value.isdecimal() else default
 
 
 def _exit_code(error: Exception) -> int:

@@ -280,12 +280,18 @@ def train(arguments: Sequence[str]) -> dict[str, Any]:
         raise SystemExit(0)
     name, options, recipe = train_options(arguments)
     from soundsight.experiment import run_training
+    from soundsight.training.distributed import joined
     from soundsight.training.memory import keep_freed_memory
 
     keep_freed_memory()
-    say(f"training {name} in {options.out}: {recipe.train.steps} steps")
-    run_training(recipe, options.out, resume=options.resume)
-    say(f"done: {options.out / 'weights.safetensors'}; next: soundsight evaluate {options.out}")
+    with joined(recipe.train.device) as ranks:
+        if ranks.is_first:
+            number = f", {ranks.world} processes" if ranks.world > 1 else ""
+            say(f"training {name} in {options.out}: {recipe.train.steps} steps{number}")
+        run_training(recipe, options.out, resume=options.resume, ranks=ranks)
+    if ranks.is_first:
+        weights = options.out / "weights.safetensors"
+        say(f"done: {weights}; next: soundsight evaluate {options.out}")
     return {"run": str(options.out), "recipe": name, "steps": recipe.train.steps}
 
 

@@ -120,6 +120,9 @@ class Batches:
     all with the same probability, and then one of its clips, all with the same probability, with
     replacement, as a function of (seed, step). There are no epochs then: by chance a clip comes
     twice in a batch or not for long. Clips without a class are never drawn."""
+    part: tuple[int, int] = (0, 1)
+    """Which part (from 0) of how many equal ones of each batch to prepare: clips of one process of
+    several that train together. All parts, one after the other, are the batch."""
 
     def __post_init__(self) -> None:
         have = self.dataset.spec.frames
@@ -130,6 +133,11 @@ class Batches:
         for name in ("seed", "start", "prefetch", "workers"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative")
+        which, parts = self.part
+        if not 0 <= which < parts or self.batch_size % parts:
+            raise ValueError(
+                f"part={self.part} must be one of equal parts of batch_size={self.batch_size}"
+            )
         if self.frames is not None and not 1 <= self.frames <= have:
             raise ValueError(f"frames={self.frames} must be between 1 and the clips' {have}")
         if self.window not in get_args(Window):
@@ -144,7 +152,7 @@ class Batches:
             )
 
     def indices(self, step: int) -> list[int]:
-        """Which clips are in the batch of a step."""
+        """Which clips are in the batch of a step, all parts of it."""
         if self.balance == "class":
             words = _words(2 * self.batch_size, (self.seed, 2, step))
             which = (words[: self.batch_size] % len(self._classes)).tolist()
@@ -156,14 +164,16 @@ class Batches:
         return [int(_permutation(self.seed, i // number, number)[i % number]) for i in places]
 
     def batch(self, step: int) -> Clip:
-        """The batch of a step."""
-        clip = self.dataset.clips(self.indices(step))
+        """The batch of a step, or the part of it that is asked for."""
+        size = self.batch_size // self.part[1]
+        mine = slice(self.part[0] * size, (self.part[0] + 1) * size)
+        clip = self.dataset.clips(self.indices(step)[mine])
         if self.frames is None or self.frames == clip.spec.frames:
             return clip
         if self.window == "first":
             return Clip.cat([clip.crop(0, self.frames)])  # Without the rest of the memory.
         choices = clip.spec.frames - self.frames + 1
-        starts = _words(len(clip), (self.seed, 1, step)) % choices
+        starts = _words(self.batch_size, (self.seed, 1, step))[mine] % choices
         windows = [clip[i : i + 1].crop(at, self.frames) for i, at in enumerate(starts.tolist())]
         return Clip.cat(windows)
 

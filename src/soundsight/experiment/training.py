@@ -10,11 +10,18 @@ from soundsight.contract import Trainable
 from soundsight.experiment.kinds import Validator, kind_of
 from soundsight.experiment.runs import check_labelled
 from soundsight.recipes import Recipe
+from soundsight.training.distributed import ALONE, Ranks
 from soundsight.training.trainer import train
 
 
 def run_training(
-    recipe: Recipe, out: Path, *, resume: bool = False, validate: bool = True, progress: bool = True
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    validate: bool = True,
+    progress: bool = True,
+    ranks: Ranks = ALONE,
 ) -> Trainable:
     """Train a recipe into a run folder.
 
@@ -24,13 +31,15 @@ def run_training(
         resume: go on from its last state.
         validate: score the validation split on the way, if the kind of experiment does.
         progress: tell people on stderr how it goes.
+        ranks: the processes that train together; each calls this, the first one validates.
 
     Returns:
         The trained model, or judge.
 
     Raises:
         ValueError: naming the data, if a judge of labels is to learn from it and it has not one.
-        OSError, Interrupted, NonFinite: as `soundsight.training.trainer.train`; ValueErrors, too.
+        OSError, Interrupted, NonFinite, RankLost: as `soundsight.training.trainer.train`;
+            ValueErrors, too.
     """
     torch.manual_seed(recipe.train.seed)  # The weights that it starts from.
     model: Trainable = recipe.model.build(recipe.clip)
@@ -38,7 +47,7 @@ def run_training(
     if getattr(recipe.model, "target", None) == "label":
         check_labelled(data, recipe.data, "train")
     hook = None
-    if validate and recipe.train.steps >= recipe.train.validate_every:
+    if validate and ranks.is_first and recipe.train.steps >= recipe.train.validate_every:
         try:
             hook = validator(recipe)
         except ValueError as error:  # A small folder may have nothing to spare.
@@ -52,6 +61,7 @@ def run_training(
         resume=resume,
         validate=hook,
         progress=progress,
+        ranks=ranks,
     )
     return model
 

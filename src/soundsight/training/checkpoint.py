@@ -48,6 +48,8 @@ FREE_FIELDS = frozenset(
     }
 )
 """Fields of a recipe, or groups of them, in which a resumed training may differ."""
+LATER_FIELDS = {"train.sync_batch_norm": False}
+"""Fields that recipes did not have at first, and what was so then."""
 
 
 class State(NamedTuple):
@@ -142,6 +144,23 @@ def load_state(path: Path) -> State:
         raise TornStateError(f"{path}: state.json lacks a field ({error!r})") from error
 
 
+def pack(state: State) -> bytes:
+    """A state, without its recipe, to be sent to another process."""
+    named = {f"{file}/{key}": t for file, part in state.tensors.items() for key, t in part.items()}
+    return _to_bytes(named | {"step": torch.tensor(state.step)})
+
+
+def unpack(data: bytes, recipe: dict[str, Any]) -> State:
+    """What was packed, with its recipe."""
+    named = safetensors.torch.load(data)
+    step = int(named.pop("step"))
+    tensors: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in named.items():
+        file, _, key = name.partition("/")
+        tensors.setdefault(file, {})[key] = tensor
+    return State(step, recipe, tensors)
+
+
 def latest(run: Path) -> Path | None:
     """The newest sound state of a run; None if it has no state at all.
 
@@ -178,7 +197,8 @@ def differing_fields(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
     Both are compared as JSON, where a tuple is a list.
     """
-    before, after = (_flat(json.loads(json.dumps(recipe))) for recipe in (old, new))
+    flat = (_flat(json.loads(json.dumps(recipe))) for recipe in (old, new))
+    before, after = (LATER_FIELDS | fields for fields in flat)
     names = {name for name in before | after if before.get(name, ...) != after.get(name, ...)}
     return sorted(
         n for n in names if not any(n == free or n.startswith(f"{free}.") for free in FREE_FIELDS)

@@ -25,10 +25,14 @@ class StopSignals:
 
     A SIGINT after that raises KeyboardInterrupt at once. Does nothing outside the main thread,
     which alone may set handlers.
+
+    Args:
+        lasting: leave SIGTERM without effect afterwards, if there was a request. A launcher of
+            several processes sends it to those that are not the first to end.
     """
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, *, lasting: bool = False) -> None:
+        self.requested, self._lasting = False, lasting
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignals":
@@ -39,7 +43,8 @@ class StopSignals:
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            deaf = number == signal.SIGTERM and self._lasting and self.requested
+            signal.signal(number, signal.SIG_IGN if deaf else handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:
