@@ -173,6 +173,7 @@ def wait_for_a_new_state(run: Path, before: list[Path]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_one_rank_is_asked_to_stop_and_then_one_is_killed(tmp_path: Path) -> None:
     """All stop, no word is lost, and a resumed training ends like one that was left alone."""
     run, never = tmp_path / "run", tmp_path / "never"
