@@ -2,8 +2,9 @@
 
 Command: soundsight train sound2sight_m3so_laptop_discriminator --out runs/m3so_laptop_discriminator
 Hardware: as sound2sight_m3so_laptop.
-Time: not measured yet.
-Score: docs/results/sound2sight.md.
+Time: 10 minutes on one of them.
+Score: seeds 0 to 2: PSNR 18.7 dB over the first half of the future (mean image 16.2, another clip's
+    sound 15.9), 17.3 dB in the last frame for the best of 20.
 """
 
 import dataclasses
