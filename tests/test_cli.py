@@ -546,6 +546,7 @@ def test_runs_of_the_same_name_cannot_be_compared(capsys, run):
 # ---- Interruption --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_says_how_to_go_on(tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "soundsight", "train", TINY, "--out", str(out)]

@@ -364,6 +364,7 @@ except OSError as error:
 """Ends with what the loader says."""
 
 
+@pytest.mark.slow
 def test_too_little_shared_memory_is_one_clear_error():
     small = "mount -t tmpfs -o size=2m none /dev/shm"
     command = ["unshare", "-rm", "sh", "-c"]

@@ -99,6 +99,7 @@ def test_gain_is_one_for_a_source(films, tmp_path):
             np.testing.assert_allclose(wave, quiet * 10 ** (gain_db / 20), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_same_bytes_whatever_the_number_of_processes(films, tmp_path, expected):
     out = tmp_path / "set"
     prepare(plan_of(films), str(out), engine=Engine(workers=3))

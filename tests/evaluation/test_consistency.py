@@ -298,6 +298,7 @@ def rolled(clip, seconds):
     return clip.replace(audio=torch.roll(clip.audio, round(seconds * 16000), 1))
 
 
+@pytest.mark.slow
 def test_onsets_agree_less_when_the_sound_is_late():
     real = read(25, 150)
     shares = [
@@ -413,6 +414,7 @@ def test_real_clips_are_consistent():
         assert result.n == 300
 
 
+@pytest.mark.slow
 def test_a_cut_coupling_falls_to_chance_and_the_others_stay():
     found = scores(read(25, 200, cut=("pitch",)), 25, read(25, 300))
     assert abs(found["pitch_place"].value) < 3 / np.sqrt(200)

@@ -290,6 +290,7 @@ def test_pictures_without_time_stamps(movie: MovieMaker, tmp_path: Path):
     assert len(wave) == len(frames) * spec.samples_per_frame
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(movie: MovieMaker):
     """Ten times as long: 110 MB more, if frames were kept."""
     code = """

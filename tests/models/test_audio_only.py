@@ -266,7 +266,7 @@ def test_recipes_have_the_budget_of_sound2sight(size):
     ours, base = (recipes.load(f"{name}_m3so_{size}") for name in ("audio_only", "sound2sight"))
     assert (ours.data, ours.clip, ours.evaluate) == (base.data, base.clip, base.evaluate)
     assert ours.train == dataclasses.replace(base.train, optim=ours.train.optim)
-    assert ours.train.optim == {"generator": base.train.optim["generator"]}
+    assert ours.train.optim.keys() == {"generator"}  # At a learning rate of its own.
     for field in ("seen", "code", "rnn_size", "frame_channels", "audio_channels", "n_fft"):
         assert getattr(ours.model, field) == getattr(base.model, field), field
 

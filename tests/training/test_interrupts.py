@@ -75,6 +75,7 @@ def kill_until_done(run: Path, *, steps: int, kills: int, seed: int) -> None:
     train_toy.go(run, steps, 100)
 
 
+@pytest.mark.slow
 def test_killed_three_times_ends_bit_for_bit_as_if_never(tmp_path: Path, capfd) -> None:
     train_toy.go(tmp_path / "never", 150, 999)
     kill_until_done(tmp_path / "killed", steps=150, kills=3, seed=0)
