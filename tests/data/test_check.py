@@ -355,6 +355,7 @@ def flashing(folder: Path, number: int, late_s: float) -> Path:
 
 
 @pytest.mark.parametrize("late_s", [0.25, 0.0])
+@pytest.mark.slow
 def test_sound_out_of_step_is_found_raw_and_prepared(tmp_path, late_s):
     films = flashing(tmp_path / "films", 20, late_s)
     spec = ClipSpec(frames=50, fps=25, size=32, channels=1, sample_rate=8000)

@@ -400,6 +400,7 @@ if sys.argv[1] == "killed":
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("end", ["killed", "left"])
+@pytest.mark.slow
 def test_no_process_outlives_the_one_that_reads(end):
     """`left`: a script ends without closing the iterator."""
     reader = subprocess.Popen(

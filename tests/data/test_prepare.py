@@ -188,6 +188,7 @@ def test_killed_it_goes_on_to_the_same_bytes(films, tmp_path, expected, how):
     }  # The reports differ in the command that they tell.
 
 
+@pytest.mark.slow
 def test_disk_full_in_mid_shard_loses_nothing(films, tmp_path, expected):
     out = tmp_path / "small" / "set"
     out.parent.mkdir()

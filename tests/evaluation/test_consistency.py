@@ -285,6 +285,7 @@ def test_nothing_heard_and_nothing_seen_is_no_success():
 
 
 @pytest.mark.parametrize(("fps", "real", "chance"), [(10, 0.811, 0.396), (25, 0.951, 0.164)])
+@pytest.mark.slow
 def test_iou_of_real_clips_and_of_shuffled_pairs(fps, real, chance):
     found = scores(read(fps, 300), fps)["onset_iou"]
     assert found.value == pytest.approx(real, abs=0.03)
@@ -425,6 +426,7 @@ def test_a_cut_coupling_falls_to_chance_and_the_others_stay():
         assert found[name].p == 0.001
 
 
+@pytest.mark.slow
 def test_everything_cut_is_independent():
     cut = read(25, 200, cut=("pitch", "class", "onset"))
     for result in scores(cut, 25, read(25, 300)).values():
