@@ -1,42 +1,20 @@
 import dataclasses
+import functools
 import json
 
 import pytest
 import torch
+from tests.models.little_forecasts import SPEC, build, clips
 from tests.reference import sound2sight as reference
 
 from soundsight import cli, recipes
 from soundsight.contract import Model, Streams
-from soundsight.media.clip import Clip, ClipSpec
+from soundsight.media.clip import ClipSpec
 from soundsight.media.spectrogram import chunk_stft
 from soundsight.models.audio_only import FIDELITY, AudioOnly, Config, PlainDecoder
 
-SPEC = ClipSpec(9, size=16)
 SMALL = Config(seen=3, code=16, rnn_size=12, frame_channels=4, audio_channels=4)
-
-
-def waves(*shape):
-    """Smooth numbers in [0, 1] that need no random generator."""
-    total = int(torch.tensor(shape).prod())
-    return (torch.cos(torch.arange(total) * 0.37) / 2 + 0.5).reshape(shape)
-
-
-def clips(batch=3, spec=SPEC):
-    video = waves(batch, spec.frames, spec.channels, spec.size, spec.size)
-    audio = torch.sin(torch.arange(batch * spec.samples) ** 1.1).reshape(batch, -1)
-    return Clip(spec, video.float(), audio)
-
-
-def model_of(**changes):
-    """A small model with weights large enough that every input leaves its trace in the output."""
-    torch.manual_seed(0)
-    spec = changes.pop("spec", SPEC)
-    model = dataclasses.replace(SMALL, **changes).build(spec)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.mul_(1.4 / parameter[0].numel() ** 0.5 / parameter.std())
-    return model
+model_of = functools.partial(build, SMALL)
 
 
 def warmed(model):

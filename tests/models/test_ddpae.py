@@ -1,10 +1,13 @@
 import dataclasses
+import functools
 import json
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.models.little_forecasts import SPEC, build, time_major, waves
+from tests.models.little_forecasts import silent_clips as clips
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as torch_kl
 
@@ -24,30 +27,8 @@ from soundsight.models.ddpae import (
 from soundsight.nn.latent import Gaussian, kl_divergence
 from soundsight.nn.spatial_transformer import box_centers
 
-SPEC = ClipSpec(9, size=16)
 SMALL = Config(seen=3, num_components=2, image_code=16, content=8, rnn_size=12, frame_channels=4)
-
-
-def waves(*shape):
-    """Smooth numbers in [0, 1] that need no random generator."""
-    total = int(torch.tensor(shape).prod())
-    return (torch.cos(torch.arange(total) * 0.37) / 2 + 0.5).reshape(shape)
-
-
-def clips(batch=3, spec=SPEC):
-    return Clip(spec, waves(batch, spec.frames, spec.channels, spec.size, spec.size).float())
-
-
-def model_of(**changes):
-    """A small model with weights large enough that every input leaves its trace in the output."""
-    torch.manual_seed(0)
-    spec = changes.pop("spec", SPEC)
-    model = dataclasses.replace(SMALL, **changes).build(spec)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.mul_(1.4 / parameter[0].numel() ** 0.5 / parameter.std())
-    return model
+model_of = functools.partial(build, SMALL)
 
 
 def warmed(model):
@@ -55,10 +36,6 @@ def warmed(model):
     with torch.no_grad():
         model.train().draw(model.infer(time_major(clips())[:3], 9))
     return model
-
-
-def time_major(clip):
-    return clip.video.transpose(0, 1)
 
 
 def continued(model, given, samples=1):

@@ -1,49 +1,32 @@
 import dataclasses
+import functools
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.models import little_forecasts
+from tests.models.little_forecasts import SPEC, build, waves
 
 from soundsight import recipes
 from soundsight.cli import main
 from soundsight.contract import Model, Streams
 from soundsight.experiment import run_evaluation
-from soundsight.media.clip import Clip, ClipSpec
+from soundsight.media.clip import ClipSpec
 from soundsight.models.speech_driven import FIDELITY, Config, absolute_error
 from soundsight.nn.unet import FrameGenerator, UnetBlock
 from soundsight.nn.wave_windows import WindowEncoder, cut_windows, prime_factors
 from soundsight.sampling import load_run
 
-SPEC = ClipSpec(9, size=16)
 STRIDE, WINDOW = 440, 880
 SMALL = Config(
     seen=3, sound_code=12, identity_code=5, noise=3, frame_channels=4, audio_channels=2, sync=True
 )
-
-
-def waves(*shape):
-    """Smooth numbers in [0, 1] that need no random generator."""
-    total = int(torch.tensor(shape).prod())
-    return (torch.cos(torch.arange(total) * 0.37) / 2 + 0.5).reshape(shape)
+model_of = functools.partial(build, SMALL)
 
 
 def clips(batch=3, spec=SPEC):
-    video = waves(batch, spec.frames, spec.channels, spec.size, spec.size)
-    audio = torch.sin(torch.arange(batch * spec.samples) ** 1.1).reshape(batch, -1)
-    return Clip(spec, video, audio, label=torch.arange(batch))
-
-
-def model_of(**changes):
-    """A small model with weights large enough that every input leaves its trace in the output."""
-    torch.manual_seed(0)
-    spec = changes.pop("spec", SPEC)
-    model = dataclasses.replace(SMALL, **changes).build(spec)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.mul_(1.4 / parameter[0].numel() ** 0.5 / parameter.std())
-    return model
+    return little_forecasts.clips(batch, spec).replace(label=torch.arange(batch))
 
 
 def noise_of(*shape):

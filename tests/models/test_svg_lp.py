@@ -1,9 +1,12 @@
 import contextlib
 import dataclasses
+import functools
 import json
 
 import pytest
 import torch
+from tests.models.little_forecasts import SPEC, build, time_major, waves
+from tests.models.little_forecasts import silent_clips as clips
 from tests.reference import sound2sight as reference
 
 from soundsight import cli, recipes
@@ -13,34 +16,8 @@ from soundsight.models.svg_lp import FIDELITY, SVGLP, Config, batch_statistics
 from soundsight.nn.latent import Gaussian, kl_divergence
 from soundsight.nn.reconstruction import reconstruction
 
-SPEC = ClipSpec(9, size=16)
 SMALL = Config(seen=3, code=16, z_dim=3, rnn_size=12, frame_channels=4)
-
-
-def waves(*shape):
-    """Smooth numbers in [0, 1] that need no random generator."""
-    total = int(torch.tensor(shape).prod())
-    return (torch.cos(torch.arange(total) * 0.37) / 2 + 0.5).reshape(shape)
-
-
-def clips(batch=3, spec=SPEC):
-    return Clip(spec, waves(batch, spec.frames, spec.channels, spec.size, spec.size).float())
-
-
-def model_of(**changes):
-    """A small model with weights large enough that every input leaves its trace in the output."""
-    torch.manual_seed(0)
-    spec = changes.pop("spec", SPEC)
-    model = dataclasses.replace(SMALL, **changes).build(spec)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.mul_(1.4 / parameter[0].numel() ** 0.5 / parameter.std())
-    return model
-
-
-def time_major(clip):
-    return clip.video.transpose(0, 1)
+model_of = functools.partial(build, SMALL)
 
 
 def count(module):
