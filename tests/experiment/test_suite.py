@@ -134,6 +134,17 @@ def test_a_torn_file_of_scores_is_no_score(done, tmp_path):
     assert one.scored() is None
 
 
+def test_scores_of_other_weights_or_of_another_protocol_are_none(done, tmp_path):
+    out = copy_of(done, tmp_path)
+    one, *_ = plan_of(out)
+    assert one.scored() is not None
+    (other, *_) = plan(SUITE, out, seeds=(0,), changes=FEW | {"evaluate.clips": 5})
+    assert other.scored() is None
+    weights = one.run / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    assert one.scored() is None
+
+
 @pytest.mark.slow
 def test_weights_older_than_the_last_state_are_not_scored(done, tmp_path):
     out = copy_of(done, tmp_path)
